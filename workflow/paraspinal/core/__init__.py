@@ -1,0 +1,1 @@
+"""What every stage shares and no stage owns; this room imports no other room."""

@@ -1,0 +1,80 @@
+"""Errors as classes: a sentence, a hint and an exit code of their own.
+
+A :class:`ParaspinalError` stops a command with one line and its exit code. A :class:`DataError` is
+different: it says that one input cannot be processed, and the shard loop records it as a row.
+"""
+
+from __future__ import annotations
+
+from paraspinal.core.vocab import Reason
+
+
+class ParaspinalError(Exception):
+    """Stop the command: one sentence what is wrong, one hint what to do.
+
+    Messages must not contain identifiers from DICOM headers or input paths.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class ConfigError(ParaspinalError):
+    """The configuration or a sheet is not valid."""
+
+    exit_code = 3
+
+
+class InputError(ParaspinalError):
+    """The input folder or image is missing, unreadable or holds nothing usable."""
+
+    exit_code = 4
+
+
+class ModelError(ParaspinalError):
+    """A model is missing, has the wrong sha256, or does not say what it should."""
+
+    exit_code = 5
+
+
+class IdentityError(ParaspinalError):
+    """The identity key is unsafe or missing."""
+
+    exit_code = 6
+
+
+class ResultsError(ParaspinalError):
+    """The results folder is held by another run or belongs to another cohort."""
+
+    exit_code = 7
+
+
+class CircuitBreakerError(ParaspinalError):
+    """So many items failed that the cohort cannot be trusted."""
+
+    exit_code = 8
+
+
+class WorkflowError(ParaspinalError):
+    """The workflow engine ended with an error."""
+
+    exit_code = 9
+
+
+class DataError(Exception):
+    """This input cannot be processed: deterministic, recorded as a row, never retried.
+
+    ``detail`` is short, free of identifiers, and ends up in the tables.
+    """
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(f"{reason.value}: {detail}" if detail else reason.value)
+        self.reason = reason
+        self.detail = detail
