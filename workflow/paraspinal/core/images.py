@@ -1,0 +1,55 @@
+"""The only reader and writer of NIfTI images; written headers carry no text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from paraspinal.core.errors import DataError, InputError
+from paraspinal.core.files import atomic_path
+from paraspinal.core.vocab import Reason
+
+
+def read_image(path: Path) -> sitk.Image:
+    """Read a 3-D scalar image.
+
+    Raises InputError if the file is missing or no image, DataError if it is not a 3-D scalar image.
+    The messages do not name the path.
+    """
+    if not path.is_file():
+        raise InputError("the image file does not exist", hint="check the path")
+    try:
+        image = sitk.ReadImage(str(path))
+    except RuntimeError:
+        raise InputError("the file cannot be read as an image", hint="expected NIfTI (.nii, .nii.gz)") from None
+    return as_volume(image)
+
+
+def as_volume(image: sitk.Image) -> sitk.Image:
+    """Return a 3-D scalar image, dropping trailing axes of length one; raises DataError otherwise."""
+    while image.GetDimension() > 3 and image.GetSize()[-1] == 1:
+        image = image[(slice(None),) * (image.GetDimension() - 1) + (0,)]
+    if image.GetDimension() > 3:
+        raise DataError(Reason.FOURD_UNEXPECTED, f"{image.GetDimension()}-D image")
+    if image.GetDimension() < 3:
+        raise DataError(Reason.TOO_FEW_SLICES, "2-D image")
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        raise DataError(Reason.FOURD_UNEXPECTED, "vector-valued image")
+    return image
+
+
+def write_image(image: sitk.Image, path: Path) -> None:
+    """Write an image atomically as compressed NIfTI; every text field of the header stays blank."""
+    clean = sitk.Image(image)
+    for key in clean.GetMetaDataKeys():
+        clean.EraseMetaData(key)
+    with atomic_path(path) as temporary:
+        sitk.WriteImage(clean, str(temporary), useCompression=True)
+
+
+def array_of(image: sitk.Image) -> np.ndarray:
+    """Copy the voxels into an array in (z, y, x) order, floats as float32."""
+    array = sitk.GetArrayFromImage(image)
+    return array.astype(np.float32) if array.dtype == np.float64 else array
