@@ -1,0 +1,314 @@
+"""The columns of every table: shard tables between stages and the cohort tables people read."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from paraspinal.core.tables import Column, Table, columns_of
+
+TEXT, INT, FLOAT, BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+TEXTS, FLOATS = pa.list_(TEXT), pa.list_(FLOAT)
+
+_NOT_APPLICABLE = "does not apply to this item"
+_NOT_STATED = "the header does not say"
+
+KEYS = (
+    Column("subject", TEXT, "keyed pseudonym of the person (BIDS sub)"),
+    Column("session", TEXT, "keyed pseudonym of the visit (BIDS ses)"),
+)
+STATE = (
+    Column("status", TEXT, "ok | warn | failed | excluded | upstream_failed | pending"),
+    Column("reason_code", TEXT, "why the status is not ok; closed list", null_meaning="status is ok"),
+    Column("detail", TEXT, "a few words on the reason, free of identifiers", null_meaning="nothing to add"),
+)
+_SERIES = (
+    Column("site", TEXT, "keyed pseudonym of the institution", null_meaning=_NOT_STATED),
+    Column("manufacturer", TEXT, "scanner vendor", null_meaning=_NOT_STATED),
+    Column("scanner_model", TEXT, "scanner model", null_meaning=_NOT_STATED),
+    Column("field_strength_t", FLOAT, "magnetic field", "T", null_meaning=_NOT_STATED),
+    Column("sex", TEXT, "sex as the header says (F, M, O)", null_meaning=_NOT_STATED),
+    Column("age_years", FLOAT, "age at the scan, 90 for everyone older", "year", null_meaning=_NOT_STATED),
+    Column("series_id", TEXT, "keyed pseudonym of the series UID", null_meaning="the file belongs to no series"),
+    Column("frame_of_reference_id", TEXT, "keyed pseudonym of the frame of reference", null_meaning=_NOT_STATED),
+    Column("series_number", INT, "series number on the scanner", null_meaning=_NOT_STATED),
+    Column("plane", TEXT, "axial | sagittal | coronal | oblique | unknown"),
+    Column("sequence", TEXT, "T1w | T2w | PDw | STIR | FLAIR | dixon | other | unknown"),
+    Column("is_fat_suppressed", BOOL, "fat is nulled, no fat fraction can be read"),
+    Column("sequence_evidence", TEXT, "what the sequence class rests on", null_meaning=_NOT_STATED),
+    Column("sequence_confidence", FLOAT, "trust in the sequence class, 0 to 1", "1", null_meaning=_NOT_STATED),
+    Column("repetition_time_ms", FLOAT, "repetition time", "ms", null_meaning=_NOT_STATED),
+    Column("echo_time_ms", FLOAT, "echo time", "ms", null_meaning=_NOT_STATED),
+    Column("inversion_time_ms", FLOAT, "inversion time", "ms", null_meaning=_NOT_STATED),
+    Column("flip_angle_deg", FLOAT, "flip angle", "degree", null_meaning=_NOT_STATED),
+    Column("slice_thickness_mm", FLOAT, "slice thickness", "mm", null_meaning=_NOT_STATED),
+)
+_GRID = (
+    Column("size", pa.list_(INT), "voxels along column, row, slice", "voxel", null_meaning="no regular grid"),
+    Column("spacing_mm", FLOATS, "voxel spacing along column, row, slice", "mm", null_meaning="no regular grid"),
+    Column("origin_mm", FLOATS, "centre of the first voxel, LPS", "mm", null_meaning="no regular grid"),
+    Column("direction", FLOATS, "row-major 3x3 direction matrix, LPS", "1", null_meaning="no regular grid"),
+)
+
+INVENTORY = Table(
+    "inventory",
+    "Every stack of every file found under the input, with its disposition; nothing is left out.",
+    (
+        Column("stack_id", TEXT, "keyed pseudonym of the stack: one set of slices on one grid"),
+        Column("subject", TEXT, KEYS[0].description, null_meaning="the file names no person"),
+        Column("session", TEXT, KEYS[1].description, null_meaning="the file names no visit"),
+        Column("shard", INT, "shard the session was dealt to", null_meaning="the stack is in no session"),
+        Column("days_from_first_visit", INT, "days since the person's first visit", "day", null_meaning=_NOT_STATED),
+        Column("source", TEXT, "dicom | nifti | other"),
+        Column("n_files", INT, "files in the stack", "file"),
+        Column("n_slices", INT, "slices in the stack", "slice", null_meaning=_NOT_APPLICABLE),
+        Column("dixon_part", TEXT, "water | fat | inphase | oppphase | fatfraction", null_meaning=_NOT_APPLICABLE),
+        *_SERIES,
+        *_GRID,
+        Column("content_digest", TEXT, "digest of headers, sizes and sampled pixels", null_meaning="unreadable"),
+        Column("decided_by", TEXT, "the stage the status comes from"),
+        *STATE,
+    ),
+    ("stack_id",),
+)
+
+SESSION_STACKS = Table(
+    "session_stacks",
+    "Rows of the inventory that belong to the sessions of one shard; what `convert` reads.",
+    tuple(c for c in INVENTORY.columns if c.name not in ("shard", "days_from_first_visit", "decided_by")),
+    ("subject", "session", "stack_id"),
+)
+
+CONVERT = Table(
+    "convert",
+    "One row per stack: the NIfTI image made from it.",
+    (
+        *SESSION_STACKS.columns,
+        Column("image_path", TEXT, "NIfTI image, relative to the results", null_meaning="not converted"),
+        Column("image_sha256", TEXT, "sha256 of the image", null_meaning="not converted"),
+        Column("activity_id", TEXT, "receipt of the computation"),
+    ),
+    SESSION_STACKS.key,
+)
+
+_SCAN = (
+    *KEYS,
+    Column("scan_id", TEXT, "name of the scan: a single image, or the parts of one Dixon acquisition"),
+    Column("stack_ids", TEXTS, "stacks the scan is made of (rows of the inventory)"),
+    *_SERIES,
+    *_GRID,
+    Column("role", TEXT, "muscles (axial, measured) | spine (sagittal, used for levels) | none"),
+    Column("image_path", TEXT, "image the muscles are outlined on; for Dixon the water image", null_meaning="none"),
+    Column("water_path", TEXT, "water image", null_meaning="not Dixon, or missing"),
+    Column("fat_path", TEXT, "fat image", null_meaning="not Dixon, or missing"),
+    Column("fat_fraction_path", TEXT, "vendor fat-fraction map", null_meaning="not Dixon, or missing"),
+    Column("image_sha256s", TEXTS, "sha256 of the images of the scan"),
+    Column("fat_fraction_scale", FLOAT, "value that means 100 % in the fat-fraction map", null_meaning="no map"),
+    Column("dixon_water_scale", FLOAT, "factor on the water image", null_meaning="not a Dixon pair"),
+    Column("dixon_fat_scale", FLOAT, "factor on the fat image", null_meaning="not a Dixon pair"),
+    Column("fat_ring_ff_frac", FLOAT, "median fat fraction of the subcutaneous ring", "1", null_meaning="not a pair"),
+    Column("fi_reason_code", TEXT, "why no fat infiltration is reported", null_meaning="it may be reported"),
+)
+
+HARMONIZE = Table(
+    "harmonize",
+    "One row per scan: stacks that belong together, with the checks that decide what may be measured.",
+    (*_SCAN, *STATE, Column("activity_id", TEXT, "receipt of the computation")),
+    ("subject", "session", "scan_id"),
+)
+
+VERTEBRA = pa.struct(
+    [
+        ("level", TEXT),
+        ("centre_mm", FLOATS),
+        ("superior_point_mm", FLOATS),
+        ("superior_normal", FLOATS),
+        ("inferior_point_mm", FLOATS),
+        ("inferior_normal", FLOATS),
+        ("body_area_mm2", FLOAT),
+        ("confidence", FLOAT),
+    ]
+)
+LABEL_UNCERTAINTY = pa.struct([("label", INT), ("entropy", FLOAT), ("flip_disagreement", FLOAT)])
+SLAB = pa.struct(
+    [
+        ("level", TEXT),
+        ("level_scheme", TEXT),
+        ("slice_weights", FLOATS),
+        ("coverage_frac", FLOAT),
+        ("confidence", FLOAT),
+        ("body_area_mm2", FLOAT),
+        ("disc_area_mm2", FLOAT),
+        ("reason_code", TEXT),
+    ]
+)
+
+_SEGMENT = (
+    Column("dseg_path", TEXT, "label map in the native grid", null_meaning="not segmented"),
+    Column("dseg_sha256", TEXT, "sha256 of the label map", null_meaning="not segmented"),
+    Column("model", TEXT, "name@version of the model", null_meaning="not segmented"),
+    Column("model_sha256", TEXT, "sha256 of the weights", null_meaning="not segmented"),
+    Column("uncertainty", pa.list_(LABEL_UNCERTAINTY), "per label: entropy, flip disagreement", null_meaning="none"),
+    Column("vertebrae", pa.list_(VERTEBRA), "vertebrae found, LPS mm", null_meaning="not a spine image"),
+    Column("level_numbering", TEXT, "how vertebrae were numbered", null_meaning="not a spine image"),
+    Column("lstv_suspected", BOOL, "a transitional vertebra is suspected", null_meaning="not a spine image"),
+)
+
+SEGMENT = Table(
+    "segment",
+    "One row per scan: muscles on axial, spine on sagittal images.",
+    (*_SCAN, *_SEGMENT, *STATE, Column("activity_id", TEXT, "receipt of the computation")),
+    HARMONIZE.key,
+)
+
+_LEVELS = (
+    Column("slabs", pa.list_(SLAB), "levels on the slices of this scan", null_meaning="not measured"),
+    Column("level_source", TEXT, "sagittal_transfer | same_image | manual | none", null_meaning="not measured"),
+    Column("level_scan_id", TEXT, "scan the levels come from", null_meaning="no levels"),
+    Column("level_reason_code", TEXT, "why there are no levels", null_meaning="levels are resolved"),
+)
+
+LEVELS_SHARD = Table(
+    "levels_shard",
+    "One row per scan: which slices belong to which level.",
+    (*SEGMENT.columns[:-4], *_LEVELS, *SEGMENT.columns[-4:]),
+    HARMONIZE.key,
+)
+
+_METRIC_KEYS = (
+    *KEYS,
+    Column("scan_id", TEXT, "name of the scan"),
+    Column("muscle", TEXT, "multifidus | erector_spinae | psoas_major | quadratus_lumborum"),
+    Column("side", TEXT, "left | right, of the patient"),
+    Column("level", TEXT, "L1 .. L6, T12, a disc such as L4_L5, L1_L5, or stack", null_meaning="LEVEL_UNRESOLVED"),
+    Column("level_scheme", TEXT, "vertebra_slab | vertebra_mid | disc_mid | disc_stack | slice_block | none"),
+    Column("fi_method", TEXT, "how fi was computed", null_meaning="no method applies; see fi_reason_code"),
+)
+_NO_VALUE = "could not be measured; see reason_code"
+_METRIC_VALUES = (
+    Column("n_slices", FLOAT, "slices in the level, fractions counted", "slice", "sum of slice weights", _NO_VALUE),
+    Column("coverage_frac", FLOAT, "share of the level inside the scan", "1", "", _NO_VALUE),
+    Column("volume_mm3", FLOAT, "muscle volume in the level", "mm3",
+           "sum over slices of weight * area * spacing", "level not fully covered, gaps, or not measured"),
+    Column("acsa_mm2", FLOAT, "mean anatomical cross-section", "mm2", "sum(w * area) / sum(w)", _NO_VALUE),
+    Column("csa_mid_mm2", FLOAT, "cross-section at the mid plane", "mm2", "linear between slices", _NO_VALUE),
+    Column("csa_perp_mm2", FLOAT, "mean cross-section across the body's axis", "mm2", "acsa * |cos tilt|", _NO_VALUE),
+    Column("fcsa_mm2", FLOAT, "functional (lean) cross-section", "mm2", "acsa * (1 - fi)", "acsa or fi is null"),
+    Column("rcsa_vb", FLOAT, "cross-section relative to the vertebral body", "1", "acsa / body area", "no body area"),
+    Column("rcsa_disc", FLOAT, "cross-section relative to the disc", "1", "acsa / disc area", "no disc area"),
+    Column("slice_tilt_deg", FLOAT, "angle between slice normal and body axis", "degree", "", _NO_VALUE),
+    Column("asym_signed_pct", FLOAT, "left minus right", "%", "100 (L-R) / ((L+R)/2) of acsa", "a side is missing"),
+    Column("asym_abs_pct", FLOAT, "size of the asymmetry", "%", "|asym_signed_pct|", "a side is missing"),
+    Column("is_fov_truncated", BOOL, "the muscle touches the border of the image", "", "", _NO_VALUE),
+    Column("fi", FLOAT, "fat infiltration", "1", "see fi_method", "see fi_reason_code"),
+    Column("fi_eroded", FLOAT, "fi of the mask eroded by one voxel in plane", "1", "see fi_method", "fi is null"),
+    Column("fi_dilated", FLOAT, "fi of the mask dilated by one voxel in plane", "1", "see fi_method", "fi is null"),
+    Column("fi_reason_code", TEXT, "why fi is null", "", "", "fi is given"),
+    Column("level_source", TEXT, "sagittal_transfer | same_image | manual | none"),
+    Column("level_numbering", TEXT, "counted_from_sacrum | assumed | manual | unresolved"),
+    Column("level_confidence", FLOAT, "trust in the level, 0 to 1", "1", "", "levels are unresolved"),
+    Column("lstv_suspected", BOOL, "a transitional vertebra is suspected", "", "", "levels are unresolved"),
+    Column("reason_code", TEXT, "why values are null or doubtful", "", "", "nothing to say"),
+)
+
+METRICS = Table(
+    "metrics",
+    "One row per scan, muscle, side, level, scheme and fat method. Size columns repeat on each row of a key that "
+    "differs only in fi_method.",
+    (
+        *_METRIC_KEYS,
+        *_METRIC_VALUES,
+        Column("sequence", TEXT, "sequence class of the scan"),
+        Column("model_sha256", TEXT, "weights that outlined the muscle"),
+        Column("activity_id", TEXT, "receipt of the measurement"),
+    ),
+    tuple(c.name for c in _METRIC_KEYS),
+)
+
+FLAG = pa.struct([("muscle", TEXT), ("side", TEXT), ("level", TEXT), ("light", TEXT), ("reason_code", TEXT), ("detail", TEXT)])
+METRIC = pa.struct([(c.name, c.type) for c in METRICS.columns if c.name not in ("subject", "session", "scan_id", "activity_id")])
+
+MEASURE = Table(
+    "measure",
+    "One row per scan with its metric rows.",
+    (
+        *LEVELS_SHARD.columns[:-4],
+        Column("metrics", pa.list_(METRIC), "metric rows of the scan", null_meaning="not measured"),
+        *LEVELS_SHARD.columns[-4:],
+    ),
+    HARMONIZE.key,
+)
+
+QUALITY_SHARD = Table(
+    "quality_shard",
+    "One row per scan with its flags.",
+    (
+        *_SCAN,
+        *_SEGMENT,
+        Column("light", TEXT, "green | amber | red"),
+        Column("flags", pa.list_(FLAG), "what is doubtful", null_meaning="not judged"),
+        Column("overlay_path", TEXT, "picture of the outlines", null_meaning="nothing to show"),
+        *STATE,
+        Column("activity_id", TEXT, "receipt of the computation"),
+    ),
+    HARMONIZE.key,
+)
+
+SCANS = Table(
+    "scans",
+    "One row per usable image (a Dixon acquisition is one row).",
+    (
+        *columns_of(QUALITY_SHARD.columns, [c.name for c in _SCAN]),
+        Column("days_from_first_visit", INT, "days since the person's first visit", "day", null_meaning=_NOT_STATED),
+        Column("visit", INT, "number of the visit, 1 is the first", null_meaning=_NOT_STATED),
+        Column("dseg_path", TEXT, "label map in the native grid", null_meaning="not segmented"),
+        Column("model", TEXT, "name@version of the model", null_meaning="not segmented"),
+        Column("model_sha256", TEXT, "sha256 of the weights", null_meaning="not segmented"),
+        Column("light", TEXT, "green | amber | red"),
+        Column("overlay_path", TEXT, "picture of the outlines", null_meaning="nothing to show"),
+        *STATE,
+        Column("activity_id", TEXT, "receipt of the last stage"),
+    ),
+    HARMONIZE.key,
+)
+
+LEVELS = Table(
+    "levels",
+    "One row per measured scan, level and scheme: where the level lies on the scan's slices.",
+    (
+        *KEYS,
+        Column("scan_id", TEXT, "name of the scan"),
+        Column("level", TEXT, "L1 .. L6, T12, a disc such as L4_L5, L1_L5, or stack", null_meaning="LEVEL_UNRESOLVED"),
+        Column("level_scheme", TEXT, "vertebra_slab | vertebra_mid | disc_mid | disc_stack | slice_block | none"),
+        Column("level_source", TEXT, "sagittal_transfer | same_image | manual | none"),
+        Column("level_numbering", TEXT, "counted_from_sacrum | assumed | manual | unresolved"),
+        Column("level_scan_id", TEXT, "scan the levels come from", null_meaning="no levels"),
+        Column("first_slice", INT, "first slice with weight > 0, counted from 0", "slice", null_meaning="not covered"),
+        Column("last_slice", INT, "last slice with weight > 0, counted from 0", "slice", null_meaning="not covered"),
+        Column("n_slices", FLOAT, "slices in the level, fractions counted", "slice", null_meaning="not covered"),
+        Column("coverage_frac", FLOAT, "share of the level inside the scan", "1", null_meaning="no levels"),
+        Column("level_confidence", FLOAT, "trust in the level, 0 to 1", "1", null_meaning="no levels"),
+        Column("lstv_suspected", BOOL, "a transitional vertebra is suspected", null_meaning="no levels"),
+        Column("reason_code", TEXT, "why the level is null or doubtful", null_meaning="nothing to say"),
+        Column("activity_id", TEXT, "receipt of the computation"),
+    ),
+    ("subject", "session", "scan_id", "level", "level_scheme"),
+)
+
+QUALITY = Table(
+    "quality",
+    "One row per flag; a scan without a flag has one green row with null muscle.",
+    (
+        *KEYS,
+        Column("scan_id", TEXT, "name of the scan"),
+        Column("muscle", TEXT, "muscle the flag is about", null_meaning="the whole scan"),
+        Column("side", TEXT, "left | right", null_meaning="the whole scan"),
+        Column("level", TEXT, "level the flag is about", null_meaning="the whole muscle or scan"),
+        Column("light", TEXT, "green | amber | red"),
+        Column("reason_code", TEXT, "what is doubtful", null_meaning="nothing"),
+        Column("detail", TEXT, "measured value and limit", null_meaning="nothing to add"),
+        Column("activity_id", TEXT, "receipt of the computation"),
+    ),
+    ("subject", "session", "scan_id", "muscle", "side", "level", "reason_code"),
+)
+
+COHORT_TABLES = (INVENTORY, SCANS, LEVELS, METRICS, QUALITY)

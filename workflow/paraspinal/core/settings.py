@@ -1,0 +1,154 @@
+"""The configuration, checked against a closed schema and frozen."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from paraspinal.core.errors import ConfigError
+from paraspinal.core.paths import DEFAULT_CONFIG, PROJECT, SCHEMAS
+
+
+@dataclass(frozen=True)
+class IngestSettings:
+    """Reading the input."""
+
+    workers: int
+    max_series_files: int
+
+
+@dataclass(frozen=True)
+class SegmentSettings:
+    """Running the models."""
+
+    models_table: str
+    muscles_model: str
+    spine_model: str
+    device: str
+    batch_size: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class LevelsSettings:
+    """Finding levels."""
+
+    max_disc_angle_deg: float
+
+
+@dataclass(frozen=True)
+class MeasureSettings:
+    """Measuring."""
+
+    min_coverage_frac: float
+    max_gap_ratio: float
+    min_ring_ff_frac: float
+
+
+@dataclass(frozen=True)
+class QualitySettings:
+    """Judging."""
+
+    max_side_ratio: float
+    max_csa_jump_frac: float
+    max_component_frac: float
+
+
+@dataclass(frozen=True)
+class BreakerSettings:
+    """When so much fails that the cohort cannot be trusted."""
+
+    max_failed_frac: float
+    min_items: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a run can be told; see ``config/config.yaml`` for units and meaning."""
+
+    input: str
+    out: str
+    private_dir: str
+    shard_size: int
+    ingest: IngestSettings
+    segment: SegmentSettings
+    levels: LevelsSettings
+    measure: MeasureSettings
+    quality: QualitySettings
+    breaker: BreakerSettings
+
+    @property
+    def private_path(self) -> Path:
+        """The private folder, expanded."""
+        return Path(self.private_dir).expanduser().absolute()
+
+    @property
+    def out_path(self) -> Path:
+        """The results folder, absolute."""
+        return Path(self.out).expanduser().absolute()
+
+    @property
+    def models_path(self) -> Path:
+        """The model table; a relative path is relative to the project."""
+        return PROJECT / Path(self.segment.models_table).expanduser()
+
+    def public(self) -> dict[str, Any]:
+        """The configuration as it may stand in the results: without the paths of the input and the private folder."""
+        return {**asdict(self), "input": "(private)", "private_dir": "(private)", "out": "."}
+
+
+_GROUPS = {
+    "ingest": IngestSettings,
+    "segment": SegmentSettings,
+    "levels": LevelsSettings,
+    "measure": MeasureSettings,
+    "quality": QualitySettings,
+    "breaker": BreakerSettings,
+}
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text(encoding="utf-8"))
+    return found
+
+
+def load_settings(config: dict[str, Any]) -> Settings:
+    """Check a merged configuration and freeze it; raises ConfigError naming the key that is wrong."""
+    errors = sorted(jsonschema.Draft202012Validator(_schema()).iter_errors(config), key=lambda e: list(e.path))
+    if errors:
+        error = errors[0]
+        where = ".".join(str(p) for p in error.path) or "the top level"
+        raise ConfigError(f"configuration, {where}: {error.message}", hint="config/config.yaml lists every key")
+    return Settings(**{k: _GROUPS[k](**v) if k in _GROUPS else v for k, v in config.items()})
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Merge nested mappings; ``over`` wins."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def read_config(path: Path | None, over: dict[str, Any]) -> dict[str, Any]:
+    """Read the default configuration, a user's file on top, and single values on top of that.
+
+    Raises ConfigError if the file is missing or is not YAML with keys and values.
+    """
+    config: dict[str, Any] = yaml.safe_load(DEFAULT_CONFIG.read_text(encoding="utf-8"))
+    if path is not None:
+        try:
+            found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            raise ConfigError("the configuration file cannot be read", hint="expected YAML, see config/config.yaml") from None
+        if not isinstance(found, dict):
+            raise ConfigError("the configuration file has no keys", hint="expected YAML, see config/config.yaml")
+        config = merge(config, found)
+    return merge(config, over)

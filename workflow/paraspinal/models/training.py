@@ -1,0 +1,215 @@
+"""The training loop: any :class:`~paraspinal.models.task.Task`, one core, resumable at any instant.
+
+Everything random follows from the seed and the step, so a run that was killed and resumed ends with
+the same weights as one that was not. Samples are made on the fly; each is seen a few times before it
+leaves the pool, because making one costs about as much as learning from it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from paraspinal.core.errors import ModelError
+from paraspinal.models.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from paraspinal.models.losses import heatmap_loss, segmentation_loss
+from paraspinal.models.network import NetworkSpec, UNet, build_network, has_fast_bfloat16
+from paraspinal.models.task import Sample, Task
+
+LOG = logging.getLogger(__name__)
+CHECKPOINT_NAME = "checkpoint.safetensors"
+
+SAMPLE_STREAM, BATCH_STREAM = 0, 1  # independent random streams below one seed
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How to train; part of the checkpoint, so a resumed run cannot silently change it."""
+
+    steps: int
+    seed: int
+    batch_size: int = 8
+    fresh_per_step: int = 3  # new samples entering the pool at each step
+    pool_size: int = 384
+    learning_rate: float = 2e-3
+    warmup_steps: int = 100
+    weight_decay: float = 1e-2
+    ema_decay: float = 0.995
+    max_gradient_norm: float = 5.0
+
+    def learning_rate_at(self, step: int) -> float:
+        """Linear warm-up, then a cosine to zero."""
+        warmup = min(1.0, (step + 1) / self.warmup_steps)
+        return self.learning_rate * warmup * 0.5 * (1.0 + math.cos(math.pi * step / self.steps))
+
+
+class SamplePool:
+    """A sliding window over the endless sequence of samples of a task, defined by seed and step alone."""
+
+    def __init__(self, task: Task, schedule: Schedule, executor: Executor | None = None) -> None:
+        self._task, self._schedule = task, schedule
+        self._map: Callable[..., Any] = executor.map if executor else map
+        self._samples: dict[int, Sample] = {}
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return inputs (N,C,H,W) float32, classes (N,H,W) int64 and heatmaps (N,K,H,W) float32 of a step."""
+        first = step * self._schedule.fresh_per_step
+        window = range(first, first + self._schedule.pool_size)
+        for index in [i for i in self._samples if i < first]:
+            del self._samples[index]
+        missing = [i for i in window if i not in self._samples]
+        made = self._map(draw_sample, [self._task] * len(missing), [self._schedule.seed] * len(missing), missing)
+        self._samples.update(zip(missing, made, strict=True))
+        rng = np.random.default_rng([self._schedule.seed, BATCH_STREAM, step])
+        picks = first + rng.choice(self._schedule.pool_size, self._schedule.batch_size, replace=False)
+        inputs, classes, heatmaps = zip(*(self._samples[int(i)] for i in picks), strict=True)
+        return (
+            torch.from_numpy(np.stack(inputs)).contiguous(memory_format=torch.channels_last),
+            torch.from_numpy(np.stack(classes)),
+            torch.from_numpy(np.stack(heatmaps)),
+        )
+
+
+def draw_sample(task: Task, seed: int, index: int) -> Sample:
+    """Draw sample number ``index`` of the run with ``seed``."""
+    return task.sample(np.random.default_rng([seed, SAMPLE_STREAM, index]))
+
+
+def train(
+    task: Task,
+    steps: int,
+    out_folder: Path,
+    seed: int,
+    threads: int = 1,
+    resume: bool = True,
+    *,
+    workers: int = 0,
+    device: str = "cpu",
+    checkpoint_every_s: float = 180.0,
+    stop_after: int | None = None,
+    schedule: Schedule | None = None,
+    spec: NetworkSpec | None = None,
+) -> Path:
+    """Train a network on ``task`` and return the path of the last checkpoint.
+
+    ``workers`` processes make samples (0: this one does); ``stop_after`` ends early, as a kill would.
+    With ``resume`` a checkpoint of the same schedule in ``out_folder`` is continued; one of another
+    schedule raises ModelError. Deterministic for a seed on one machine with a fixed thread count.
+    """
+    schedule = schedule or Schedule(steps=steps, seed=seed)
+    spec = spec or NetworkSpec(task.n_inputs, len(task.class_names), len(task.heatmap_names))
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    run = _Run(build_network(spec).to(device), schedule, device)
+    path = out_folder / CHECKPOINT_NAME
+    out_folder.mkdir(parents=True, exist_ok=True)
+    if resume and path.exists():
+        run.restore(read_checkpoint(path))
+        LOG.info("resumed at step %d of %d", run.step, schedule.steps)
+    executor = ProcessPoolExecutor(workers) if workers else None
+    pool = SamplePool(task, schedule, executor)
+    end = min(schedule.steps, stop_after or schedule.steps)
+    saved_at = logged_at = time.monotonic()
+    logged_step, losses = run.step, []
+    try:
+        while run.step < end:
+            losses.append(run.advance(pool.batch(run.step)))
+            now = time.monotonic()
+            if len(losses) == 100:
+                rate = (now - logged_at) / (run.step - logged_step)
+                LOG.info("step %d loss %.4f %.3f s/step", run.step, float(np.mean(losses)), rate)
+                logged_at, logged_step, losses = now, run.step, []
+            if now - saved_at > checkpoint_every_s:
+                write_checkpoint(path, run.snapshot(task))
+                saved_at = now
+    finally:
+        if executor:
+            executor.shutdown(cancel_futures=True)
+    write_checkpoint(path, run.snapshot(task))
+    LOG.info("stopped at step %d of %d", run.step, schedule.steps)
+    return path
+
+
+class _Run:
+    """Network, its running average and the optimiser at some step."""
+
+    def __init__(self, network: UNet, schedule: Schedule, device: str) -> None:
+        self.network, self.schedule, self.device = network, schedule, device
+        self.step = 0
+        self.average = {k: v.detach().clone() for k, v in network.state_dict().items()}
+        self.optimiser = torch.optim.AdamW(
+            network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
+        )
+        self.use_bfloat16 = device != "cpu" or has_fast_bfloat16()
+
+    def advance(self, batch: tuple[Tensor, Tensor, Tensor]) -> float:
+        """Take one optimisation step and return the loss."""
+        inputs, classes, heatmaps = (x.to(self.device) for x in batch)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.schedule.learning_rate_at(self.step)
+        self.network.train()
+        with torch.autocast(self.device.split(":")[0], torch.bfloat16, enabled=self.use_bfloat16):
+            class_logits, heatmap_logits = self.network(inputs)
+        loss = segmentation_loss(class_logits.float(), classes) + heatmap_loss(heatmap_logits.float(), heatmaps)
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.schedule.max_gradient_norm)
+        self.optimiser.step()
+        self.step += 1
+        self._update_average()
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # Early on the average must follow fast, or it would remember the random start.
+        decay = min(self.schedule.ema_decay, (1 + self.step) / (10 + self.step))
+        for name, value in self.network.state_dict().items():
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1.0 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    def snapshot(self, task: Task) -> Checkpoint:
+        """Copy everything needed to continue."""
+        names = [name for name, _ in self.network.named_parameters()]
+        state = self.optimiser.state_dict()["state"]
+        optimiser = {f"{names[i]}/{k}": v for i, values in state.items() for k, v in values.items()}
+        description = {
+            "task": task.name,
+            "class_names": list(task.class_names),
+            "heatmap_names": list(task.heatmap_names),
+            "spec": self.network.spec.to_json(),
+            "schedule": asdict(self.schedule),
+            "step": self.step,
+            "precision": "bfloat16 autocast" if self.use_bfloat16 else "float32",
+        }
+        return Checkpoint(self.network.state_dict(), self.average, optimiser, description)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue from a snapshot of the same schedule and network."""
+        said = checkpoint.description
+        if said["schedule"] != asdict(self.schedule) or said["spec"] != self.network.spec.to_json():
+            raise ModelError(
+                "the checkpoint belongs to a training run with other settings",
+                hint=f"train into an empty folder, or use the settings {json.dumps(said['schedule'])}",
+            )
+        self.network.load_state_dict(checkpoint.weights)
+        self.average = {k: v.to(self.device).clone() for k, v in checkpoint.average.items()}
+        state: dict[int, dict[str, Tensor]] = {}
+        for i, (name, _) in enumerate(self.network.named_parameters()):
+            prefix = f"{name}/"
+            state[i] = {k[len(prefix) :]: v for k, v in checkpoint.optimiser.items() if k.startswith(prefix)}
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": state, "param_groups": groups})
+        self.step = int(said["step"])

@@ -1,0 +1,1 @@
+"""Procedural lumbar anatomy, its MR images, its exact truth, and its DICOM files."""
