@@ -45,9 +45,9 @@ _C, _S, _L, _T = Region.COCCYX, Region.SACRUM, Region.LUMBAR, Region.THORACIC
 SACRAL_UNITS = (
     UnitSize(_C, 9, 4, 6, 8, 0, 1.5, -16),
     UnitSize(_C, 11, 6, 8, 10, 0, 2.0, -18),
-    UnitSize(_S, 15, 7, 9, 22, 0, 1.0, -16),
-    UnitSize(_S, 17, 9, 11, 28, 0, 1.0, -14),
-    UnitSize(_S, 20, 10.5, 14, 34, 0, 1.5, -8),
+    UnitSize(_S, 15, 7, 9, 22, 0, 1.5, -16),
+    UnitSize(_S, 17, 9, 11, 28, 0, 1.8, -14),
+    UnitSize(_S, 20, 10.5, 14, 34, 0, 2.2, -8),
     UnitSize(_S, 25, 14, 20, 42, 2, 3.0, -2),
     UnitSize(_S, 30, 21, 32, 50, 4, 10.0, 14),
 )
@@ -71,6 +71,9 @@ THORACIC_UNITS = (
     UnitSize(_T, 21, 28.5, 28, 16, -3, 4.0, -1),
     UnitSize(_T, 20.5, 28, 27, 15.5, -3, 4.0, -1),
     UnitSize(_T, 20, 27, 26, 15, -3, 4.0, -1),
+    UnitSize(_T, 19.5, 26, 25, 14.5, -3, 4.0, -1),
+    UnitSize(_T, 19, 25, 24, 14, -3, 4.0, -1),
+    UnitSize(_T, 18.5, 24, 23, 14, -2, 4.0, -1),
 )
 """T12 upwards."""
 
@@ -89,7 +92,7 @@ class SpineChain:
         height_mm: (n,) height of the posterior wall.
         depth_bottom_mm, depth_top_mm: (n,) anteroposterior depth at the two end-plates.
         half_width_mm: (n,) half the left-right width.
-        disc_mm: (n,) posterior height of the disc above each unit.
+        disc_mm, disc_wedge_rad: (n,) posterior height and lordotic opening of the disc above each unit.
         concavity_mm: (n,) depth of the end-plates' hollow.
         line_mm: (m, 2) smoothed posterior-wall line; `tangent` (m, 2) its cranial unit tangent.
         boundary_s_mm: (n - 1,) arc length along the line of the discs' middles.
@@ -105,6 +108,7 @@ class SpineChain:
     depth_top_mm: Floats
     half_width_mm: Floats
     disc_mm: Floats
+    disc_wedge_rad: Floats
     concavity_mm: Floats
     line_mm: Floats
     tangent: Floats
@@ -162,7 +166,7 @@ def sample_chain(rng: np.random.Generator) -> SpineChain:
     sacral = region <= Region.SACRUM
     mobile = ~sacral
     mobile[first] = True  # its disc is the lumbosacral one
-    lordosis = rng.uniform(0.45, 1.5)
+    lordosis = rng.uniform(0.35, 1.4)
     wedge[~sacral] *= lordosis
     disc_wedge[mobile] *= lordosis
     disc_wedge[:first] *= rng.uniform(0.2, 1.7)
@@ -170,7 +174,7 @@ def sample_chain(rng: np.random.Generator) -> SpineChain:
     # The taper of S1 and its remnant disc decide whether S1 is told from L5: vary them as widely as people do.
     bottom[first] *= rng.uniform(0.85, 1.25)
     top[first] *= rng.uniform(0.9, 1.08)
-    disc[first - 1] = rng.choice([1.0, 2.5, 5.0], p=[0.35, 0.45, 0.2]) * rng.uniform(0.7, 1.4)
+    disc[first - 1] = rng.choice([1.5, 3.0, 5.0], p=[0.3, 0.45, 0.25]) * rng.uniform(0.7, 1.4)
     transitional = rng.random()
     if transitional < 0.06:  # lumbarised S1: squarer, with a real disc below
         bottom[first] = top[first] * rng.uniform(0.8, 0.92)
@@ -190,18 +194,18 @@ def sample_chain(rng: np.random.Generator) -> SpineChain:
         slip[int(rng.integers(first, first + 4))] += rng.uniform(-9, 4)
 
     return _assemble(region, height, bottom, top, width, np.radians(wedge), disc, np.radians(disc_wedge),
-                     concavity, slip, np.radians(rng.uniform(18, 62)), first)
+                     concavity, slip, np.radians(rng.normal(0, 6)), first)
 
 
 def _assemble(
     region: NDArray[np.int64], height: Floats, bottom: Floats, top: Floats, width: Floats, wedge: Floats,
-    disc: Floats, disc_wedge: Floats, concavity: Floats, slip: Floats, slope_rad: float, first: int,
+    disc: Floats, disc_wedge: Floats, concavity: Floats, slip: Floats, lean_rad: float, first: int,
 ) -> SpineChain:
-    """Stack the units along their posterior walls so that the upper end-plate of S1 has the given slope."""
+    """Stack the units along their posterior walls so that the lumbar bodies' mean tilt is `lean_rad`."""
     n = len(region)
     steps = np.stack([wedge, disc_wedge], axis=1).ravel()
     superior = -np.cumsum(steps)[0::2]
-    superior += slope_rad - superior[first]
+    superior += lean_rad - float(np.mean((superior + wedge / 2)[region == Region.LUMBAR]))
     angle = superior + wedge / 2
     posterior = np.maximum(height - np.tan(wedge / 2) * (bottom + top) / 2, 4.0)
     gap = np.maximum(disc - np.tan(disc_wedge / 2) * top * 0.5, np.minimum(disc, 1.0))
@@ -221,8 +225,8 @@ def _assemble(
     line, tangent, s = _smooth_line(np.array(corners) - shift)
     nearest = [int(np.argmin(((line - (m - shift)) ** 2).sum(1))) for m in middles[:-1]]
     unit = [int(np.argmin(((line - (o - shift)) ** 2).sum(1))) for o in origins]
-    return SpineChain(region, np.array(origins) - shift, angle, wedge, posterior, bottom, top, width, gap, concavity,
-                      line, tangent, s[nearest], s[unit])
+    return SpineChain(region, np.array(origins) - shift, angle, wedge, posterior, bottom, top, width, gap,
+                      disc_wedge, concavity,                      line, tangent, s[nearest], s[unit])
 
 
 def _smooth_line(corners: Floats) -> tuple[Floats, Floats, Floats]:
