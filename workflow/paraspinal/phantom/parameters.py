@@ -4,25 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 import numpy as np
 
-
-class Muscle(StrEnum):
-    """The four paraspinal muscles, named as in the measurement tables."""
-
-    MULTIFIDUS = "multifidus"
-    ERECTOR_SPINAE = "erector_spinae"
-    PSOAS_MAJOR = "psoas_major"
-    QUADRATUS_LUMBORUM = "quadratus_lumborum"
-
-
-class Side(StrEnum):
-    """Side of the patient."""
-
-    LEFT = "left"
-    RIGHT = "right"
+from paraspinal.core.vocab import Muscle, Side
 
 
 MuscleValues = Mapping[tuple[Muscle, Side], float]

@@ -117,7 +117,8 @@ def contour(centre_x: Floats, centre_y: Floats, radius: Floats) -> Contour:
     """Build a contour; the slope comes from the periodic derivative of the radius."""
     step = 2 * np.pi / N_ANGLES
     derivative = (np.roll(radius, -1, axis=1) - np.roll(radius, 1, axis=1)) / (2 * step)
-    cosine = radius / np.maximum(np.hypot(radius, derivative), 1e-3)
+    # An empty row counts as a circle, so that its distance stays negative everywhere.
+    cosine = np.where(radius > 1e-3, radius / np.maximum(np.hypot(radius, derivative), 1e-3), 1.0)
     return Contour(
         centre_x.astype(np.float32), centre_y.astype(np.float32), radius.astype(np.float32),
         cosine.astype(np.float32),
