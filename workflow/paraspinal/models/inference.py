@@ -1,0 +1,221 @@
+"""Run a network on images: load once, verify, predict; label maps in the exact native grid.
+
+Deterministic: slices pass the network one at a time in float32, so the result cannot depend on how
+many are asked for together. The device is the one asked for or an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+import torch
+from scipy import ndimage
+
+from paraspinal.core.errors import DataError, ModelError
+from paraspinal.core.paths import RESOURCES
+from paraspinal.core.vocab import Reason
+from paraspinal.models.card import ModelCard, check_order, read_card
+from paraspinal.models.checkpoint import load_tensors
+from paraspinal.models.network import NetworkSpec, UNet, build_network
+from paraspinal.models.normalise import input_channels
+from paraspinal.models.preprocess import AXIAL_FRAME, SliceGrid, slice_grid
+from paraspinal.models.registry import resolve
+from paraspinal.models.weights import CLASS_NAMES_KEY, HEATMAP_NAMES_KEY, split_names
+
+Array = npt.NDArray[np.float32]
+
+SMOOTHING_SD_MM = 4.0
+"""Probabilities are smoothed across slices with this Gaussian: muscles are longer than slices are apart."""
+
+MIN_COMPONENT_FRAC = 0.05
+"""Pieces of a label smaller than this share of it are noise and become background."""
+
+MIN_IN_PLANE_PIXELS = 16
+"""An image with fewer rows or columns than this holds no recognisable anatomy."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A verified network in evaluation mode, its card and its device."""
+
+    network: UNet
+    card: ModelCard
+    sha256: str
+    device: str
+
+
+@dataclass(frozen=True)
+class SegmentationResult:
+    """Labels in the native grid and how sure the network was.
+
+    ``uncertainty``: per label code present, mean softmax entropy over its voxels, 0 (sure) .. 1 (no
+    idea). ``flip_disagreement``: 1 - Dice between the image and its mirror image, per label code.
+    """
+
+    label_map: sitk.Image
+    uncertainty: dict[int, float]
+    flip_disagreement: dict[int, float]
+
+
+def load_model(identifier: str, device: str = "cpu", threads: int = 1, resources: Path = RESOURCES) -> LoadedModel:
+    """Load ``name@version`` after checking sha256, card and label order.
+
+    Raises ModelError for an unknown, missing or altered model, and for a device this machine lacks.
+    """
+    torch_device = check_device(device)
+    torch.set_num_threads(threads)
+    entry = resolve(identifier, resources)
+    card = read_card(entry.card)
+    tensors, metadata = load_tensors(entry.weights)
+    check_order(
+        card,
+        split_names(metadata.get(CLASS_NAMES_KEY, "")),
+        split_names(metadata.get(HEATMAP_NAMES_KEY, "")),
+    )
+    network = build_network(NetworkSpec.from_json(card.network))
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ModelError(f"the weights of {identifier} do not fit the network of its card") from error
+    return LoadedModel(network.float().to(torch_device).eval(), card, entry.sha256, device)
+
+
+def check_device(device: str) -> torch.device:
+    """Turn ``cpu``, ``cuda`` or ``cuda:N`` into a device; one that is absent raises ModelError, never falls back."""
+    kind = device.split(":")[0]
+    if kind not in ("cpu", "cuda"):
+        raise ModelError(f"unknown device {device!r}", hint="use cpu or cuda")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ModelError("device cuda was asked for, but there is no usable GPU", hint="set the device to cpu")
+    return torch.device(device)
+
+
+def predict_slices(model: LoadedModel, inputs: Array) -> tuple[Array, Array]:
+    """Run the network on (N, C, H, W); returns class probabilities (N, L, H, W) and heatmaps (N, K, H, W)."""
+    spec = model.network.spec
+    probabilities = np.empty((len(inputs), spec.n_classes, *inputs.shape[2:]), dtype=np.float32)
+    heatmaps = np.empty((len(inputs), spec.n_heatmaps, *inputs.shape[2:]), dtype=np.float32)
+    with torch.inference_mode():
+        for index, one in enumerate(inputs):
+            image = torch.from_numpy(np.ascontiguousarray(one[None])).to(model.device)
+            class_logits, heatmap_logits = model.network(image.contiguous(memory_format=torch.channels_last))
+            probabilities[index] = class_logits[0].softmax(dim=0).cpu().numpy()
+            heatmaps[index] = heatmap_logits[0].sigmoid().cpu().numpy()
+    return probabilities, heatmaps
+
+
+class MuscleSegmenter:
+    """Segments the paraspinal muscles of axial images; build once, use for many scans."""
+
+    def __init__(self, model: LoadedModel) -> None:
+        self.model = model
+        self._swap = _swap_sides(model.card.class_names)
+        self._codes = np.array(model.card.codes, dtype=np.uint16)
+
+    def segment(self, image: sitk.Image) -> SegmentationResult:
+        """Segment a 3-D image of any orientation whose slices are roughly axial.
+
+        For Dixon pass the water image. Returns labels in exactly the grid of ``image``. Raises
+        DataError for an image that is constant, not a scalar volume, or too small to hold anatomy.
+        """
+        grid = _plan(image)
+        slices = grid.to_slices(image)
+        straight, mirrored = self._predict(slices)
+        disagreement = self._flip_disagreement(straight, mirrored)
+        probabilities = straight
+        probabilities += mirrored
+        probabilities *= 0.5
+        del mirrored
+        sigma = SMOOTHING_SD_MM / grid.spacing_mm[0]
+        probabilities = ndimage.gaussian_filter1d(probabilities, sigma, axis=0, mode="nearest", truncate=3.0)
+        classes, entropy = _to_native(grid, probabilities)
+        remove_small_components(classes, len(self._codes))
+        counts = np.bincount(classes.ravel(), minlength=len(self._codes))
+        totals = np.bincount(classes.ravel(), weights=entropy.ravel(), minlength=len(self._codes))
+        present = [c for c in range(1, len(self._codes)) if counts[c]]
+        label_map = sitk.GetImageFromArray(np.ascontiguousarray(grid.axes.backward(self._codes[classes])))
+        label_map.CopyInformation(image)
+        return SegmentationResult(
+            label_map,
+            {int(self._codes[c]): float(totals[c] / counts[c]) for c in present},
+            {int(self._codes[c]): disagreement[c] for c in present},
+        )
+
+    def _predict(self, slices: Array) -> tuple[Array, Array]:
+        """Class probabilities (N, L, H, W) of the slices and of their mirror images, mirrored back."""
+        inputs = np.stack([input_channels(s) for s in slices])
+        straight, _ = predict_slices(self.model, inputs)
+        mirrored, _ = predict_slices(self.model, inputs[..., ::-1])
+        return straight, mirrored[:, self._swap, :, ::-1]
+
+    def _flip_disagreement(self, straight: Array, mirrored: Array) -> dict[int, float]:
+        one, other = straight.argmax(axis=1), mirrored.argmax(axis=1)
+        result = {}
+        for index in range(1, len(self._codes)):
+            a, b = one == index, other == index
+            total = np.count_nonzero(a) + np.count_nonzero(b)
+            result[index] = 1.0 - 2.0 * np.count_nonzero(a & b) / total if total else 0.0
+        return result
+
+
+def segment_muscles(model: LoadedModel, image: sitk.Image) -> SegmentationResult:
+    """Segment one image; for many build a :class:`MuscleSegmenter`."""
+    return MuscleSegmenter(model).segment(image)
+
+
+def remove_small_components(classes: npt.NDArray[np.uint8], n_classes: int) -> None:
+    """Turn pieces below ``MIN_COMPONENT_FRAC`` of their class into background, in place (26-connected)."""
+    boxes = ndimage.find_objects(classes, max_label=n_classes - 1)
+    for index, box in enumerate(boxes, start=1):
+        if box is None:
+            continue
+        window = classes[box]
+        pieces, count = ndimage.label(window == index, structure=np.ones((3, 3, 3)))
+        if count < 2:
+            continue
+        sizes = np.bincount(pieces.ravel())
+        sizes[0] = 0
+        small = sizes < MIN_COMPONENT_FRAC * sizes.sum()
+        small[0] = False
+        window[small[pieces]] = 0
+
+
+def _plan(image: sitk.Image) -> SliceGrid:
+    grid = slice_grid(image, AXIAL_FRAME)
+    if min(grid.native_shape[1:]) < MIN_IN_PLANE_PIXELS:
+        raise DataError(Reason.TOO_FEW_SLICES, "too few pixels in the axial plane")
+    values = sitk.GetArrayViewFromImage(image)
+    if not np.isfinite(values).all() or values.max() == values.min():
+        raise DataError(Reason.CONSTANT_IMAGE, "the image has no contrast")
+    return grid
+
+
+def _to_native(grid: SliceGrid, probabilities: Array) -> tuple[npt.NDArray[np.uint8], Array]:
+    """Interpolate probabilities to native pixels, then argmax; also the normalised entropy."""
+    classes = np.empty(grid.native_shape, dtype=np.uint8)
+    entropy = np.empty(grid.native_shape, dtype=np.float32)
+    scale = np.float32(1.0 / np.log(probabilities.shape[1]))
+    for index, canvas in enumerate(probabilities):
+        # Entropy is smooth: computed on the network's grid and interpolated along with the rest.
+        spread = -(canvas * np.log(np.maximum(canvas, 1e-7))).sum(axis=0, keepdims=True) * scale
+        planes = grid.to_native_planes(np.concatenate([canvas, spread]))
+        classes[index] = planes[:-1].argmax(axis=0)
+        entropy[index] = planes[-1]
+    return classes, entropy
+
+
+def _swap_sides(class_names: tuple[str, ...]) -> list[int]:
+    """Channel of the same class on the other side; classes without a side stay."""
+    other = {"_left": "_right", "_right": "_left"}
+    swapped = []
+    for name in class_names:
+        for end, replacement in other.items():
+            if name.endswith(end):
+                name = name.removesuffix(end) + replacement
+                break
+        swapped.append(class_names.index(name))
+    return swapped
