@@ -13,7 +13,7 @@ from paraspinal.core.tables import Row
 
 @dataclass(frozen=True)
 class Activity:
-    """Everything that can change what a stage makes of one session."""
+    """Everything that can change what a stage makes of one unit of work."""
 
     stage: str
     code_digest: str
@@ -30,7 +30,7 @@ class Activity:
 
 @dataclass(frozen=True)
 class Receipt:
-    """A finished session of a stage: its activity, rows, artifacts with hashes, and what it cost."""
+    """A finished unit of work: its activity, rows, artifacts with hashes, and what it cost."""
 
     activity: Activity
     rows: list[Row]
@@ -39,7 +39,7 @@ class Receipt:
     peak_mib: float
 
     def write(self, path: Path) -> None:
-        """Write the receipt atomically; the last thing that happens to a session."""
+        """Write the receipt atomically; the last thing that happens to a unit."""
         write_json(path, {"activity_id": self.activity.id, **asdict(self)})
 
     @classmethod
@@ -65,6 +65,6 @@ class Receipt:
         )
 
 
-def receipt_path(results: Path, stage: str, subject: str, session: str) -> Path:
-    """Where the receipt of a session at a stage is kept."""
-    return results / "receipts" / stage / f"sub-{subject}_ses-{session}.json"
+def receipt_path(results: Path, stage: str, unit: str) -> Path:
+    """Where the receipt of a unit of work (a session or a scan) at a stage is kept."""
+    return results / "receipts" / stage / f"{unit}.json"

@@ -136,6 +136,7 @@ SLAB = pa.struct(
         ("slice_weights", FLOATS),
         ("coverage_frac", FLOAT),
         ("confidence", FLOAT),
+        ("slice_tilt_deg", FLOAT),
         ("body_area_mm2", FLOAT),
         ("disc_area_mm2", FLOAT),
         ("reason_code", TEXT),

@@ -26,11 +26,10 @@ class IngestSettings:
 class SegmentSettings:
     """Running the models."""
 
-    models_table: str
+    models_folder: str
     muscles_model: str
     spine_model: str
     device: str
-    batch_size: int
     threads: int
 
 
@@ -94,12 +93,12 @@ class Settings:
 
     @property
     def models_path(self) -> Path:
-        """The model table; a relative path is relative to the project."""
-        return PROJECT / Path(self.segment.models_table).expanduser()
+        """The folder with models.tsv; a relative path is relative to the project."""
+        return PROJECT / Path(self.segment.models_folder).expanduser()
 
     def public(self) -> dict[str, Any]:
-        """The configuration as it may stand in the results: without the paths of the input and the private folder."""
-        return {**asdict(self), "input": "(private)", "private_dir": "(private)", "out": "."}
+        """The configuration as it may stand in the results: without the path of the input."""
+        return {**asdict(self), "input": "(private)", "out": ".", "private_dir": str(self.private_path)}
 
 
 _GROUPS = {

@@ -1,16 +1,19 @@
-"""The shard loop all stages share: one session after the other, each done once, none able to stop the rest.
+"""The shard loop all stages share: one unit of work after the other, each done once, none able to stop the rest.
 
-A stage is a pure function from the previous stage's rows of one session to its own rows. The loop adds what every
+A stage is a pure function from the previous stage's rows of one session (or one scan) to its own rows. The loop adds what every
 stage needs: reuse by receipt, statuses, artifacts, and an atomic shard table at the end.
 """
 
 from __future__ import annotations
 
+import fcntl
+import json
 import logging
 import resource
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -20,9 +23,10 @@ import SimpleITK as sitk
 
 from paraspinal.core.digest import code_digest
 from paraspinal.core.errors import DataError, ParaspinalError
-from paraspinal.core.files import sha256_file, sha256_json
+from paraspinal.core.files import sha256_file, sha256_json, write_text
 from paraspinal.core.images import write_image
 from paraspinal.core.receipts import Activity, Receipt, receipt_path
+from paraspinal.core.registry import shard_path
 from paraspinal.core.settings import Settings
 from paraspinal.core.tables import Row, Table
 from paraspinal.core.vocab import Reason, Status
@@ -32,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Work:
-    """What a stage may use while it works on one session."""
+    """What a stage may use while it works on one unit."""
 
     results: Path
     settings: Settings
@@ -66,9 +70,10 @@ class Work:
 class Stage:
     """One stage of the road.
 
-    ``process`` maps the rows of one session (columns of ``reads``) to rows (columns of ``writes`` without
-    ``activity_id``). ``parameters`` picks exactly the settings it depends on, ``models`` the weights it uses
-    (name@version to sha256), ``tools`` the versions of outside tools that can change results.
+    ``process`` maps the rows of one unit of work (columns of ``reads``) to rows (columns of ``writes`` without
+    ``activity_id``); a unit is a session, or a single row where ``is_per_row``. ``parameters`` picks exactly the
+    settings it depends on, ``models`` names the weights it may use (role of the scan to sha256; a unit depends on
+    those of its roles only), ``tools`` the versions of outside tools that can change results.
     """
 
     name: str
@@ -79,22 +84,27 @@ class Stage:
     parameters: Callable[[Settings], dict[str, Any]] = lambda settings: {}
     models: Callable[[Settings], dict[str, str]] = lambda settings: {}
     tools: Callable[[], dict[str, str]] = dict
+    is_per_row: bool = False
 
-    def activity(self, rows: list[Row], settings: Settings) -> Activity:
-        """Describe what this stage would do to a session; how upstream got its rows does not matter, only what they say."""
+    def activity(self, rows: list[Row], settings: Settings, models: Mapping[str, str]) -> Activity:
+        """Describe what this stage would do to a unit; how upstream got its rows does not matter, only what they say.
+
+        ``models`` is what ``self.models`` said of these settings: hashing weights is for once a shard, not once a unit.
+        """
+        roles = {row.get("role") for row in rows}
         return Activity(
             stage=self.name,
             code_digest=code_digest(self.module),
             parameters=self.parameters(settings),
             tools=self.tools(),
-            models=self.models(settings),
+            models={role: sha256 for role, sha256 in models.items() if role in roles},
             inputs_sha256=sha256_json([{k: v for k, v in row.items() if k != "activity_id"} for row in rows]),
         )
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What a shard run did: sessions computed and reused, and items by status."""
+    """What a shard run did: units of work computed and reused, and items by status."""
 
     computed: int
     reused: int
@@ -149,44 +159,76 @@ def _is_device_trouble(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and ("CUDA" in text or "can't allocate memory" in text)
 
 
-def sessions_of(rows: Iterable[Row]) -> list[tuple[tuple[str, str], list[Row]]]:
-    """Group rows by (subject, session), in sorted order."""
-    ordered = sorted(rows, key=lambda r: (r["subject"], r["session"]))
-    return [(key, list(group)) for key, group in groupby(ordered, key=lambda r: (r["subject"], r["session"]))]
+def units_of(stage: Stage, rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
+    """Name the units of work among rows of the stage before, in sorted order, with the rows of each."""
+    key = stage.reads.key if stage.is_per_row else ("subject", "session")
+
+    def name(row: Row) -> str:
+        session = f"sub-{row['subject']}_ses-{row['session']}"
+        return row[key[-1]] if stage.is_per_row else session
+
+    return [(unit, list(group)) for unit, group in groupby(sorted(rows, key=name), key=name)]
 
 
-def run_shard(stage: Stage, results: Path, settings: Settings, shard: int, source: Path, target: Path) -> Tally:
+def progress_path(results: Path, stage: str, shard: int) -> Path:
+    """Where a running shard job says how far it is; for people watching, nothing depends on it."""
+    return shard_path(results, stage, shard).with_suffix(".progress.json")
+
+
+def run_shard(stage: Stage, before: str, results: Path, settings: Settings, shard: int) -> Tally:
     """Bring one shard of one stage up to date and write its table.
 
-    Reads the previous stage's shard table ``source``; reuses every session whose receipt still holds, does the
-    others, and writes ``target`` atomically at the end. Killed at any point it resumes with the next session.
+    Reads the shard table of the stage ``before``; reuses every unit whose receipt still holds, does the others, and
+    writes its own table atomically at the end. Killed at any point it resumes with the next unit. A job that
+    outlived a killed run is waited for, so that two never work on one shard.
     """
+    with _exclusive(results / "receipts" / stage.name / f".{shard}.lock"):
+        return _run_shard(stage, before, results, settings, shard)
+
+
+@contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _run_shard(stage: Stage, before: str, results: Path, settings: Settings, shard: int) -> Tally:
     computed = reused = 0
     rows_out: list[Row] = []
     shared: dict[str, Any] = {}
-    for (subject, session), rows in sessions_of(stage.reads.read(source)):
-        path = receipt_path(results, stage.name, subject, session)
-        activity = stage.activity(rows, settings)
+    models = stage.models(settings)
+    units = units_of(stage, stage.reads.read(shard_path(results, before, shard)))
+    for number, (unit, rows) in enumerate(units):
+        _report_progress(results, stage.name, shard, number, len(units))
+        path = receipt_path(results, stage.name, unit)
+        activity = stage.activity(rows, settings, models)
         receipt = Receipt.read(path)
         if receipt and receipt.activity.id == activity.id and receipt.still_holds(results):
             reused += 1
         else:
             stale = set(receipt.outputs) if receipt else set()
-            receipt = _do_session(stage, Work(results, settings, shard, shared), rows, activity)
+            receipt = _do_unit(stage, Work(results, settings, shard, shared), rows, activity)
             for relative in stale - set(receipt.outputs):
                 (results / relative).unlink(missing_ok=True)
             receipt.write(path)
             computed += 1
         rows_out += [{**row, "activity_id": activity.id} for row in receipt.rows]
-        log.info("%s shard %d: sub-%s ses-%s done", stage.name, shard, subject, session)
-    stage.writes.write(target, rows_out)
+        log.info("%s shard %d: %s done", stage.name, shard, unit)
+    stage.writes.write(shard_path(results, stage.name, shard), rows_out)
+    _report_progress(results, stage.name, shard, len(units), len(units))
     items: dict[str, int] = {}
     for row in rows_out:
         items[row["status"]] = items.get(row["status"], 0) + 1
     return Tally(computed, reused, items)
 
 
-def _do_session(stage: Stage, work: Work, rows: list[Row], activity: Activity) -> Receipt:
+def _report_progress(results: Path, stage: str, shard: int, done: int, total: int) -> None:
+    write_text(progress_path(results, stage, shard), json.dumps({"done": done, "total": total}))
+
+
+def _do_unit(stage: Stage, work: Work, rows: list[Row], activity: Activity) -> Receipt:
     started = time.monotonic()
     made = stage.process(rows, work)
     known = set(stage.writes.names) - {"activity_id"}

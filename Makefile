@@ -1,0 +1,65 @@
+# One task runner. `make help` lists what there is.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+OUT    ?= results
+CORES  ?= 2
+# Where pip finds CPU builds of torch beside PyPI, and, for `make setup-cuda`, CUDA builds.
+TORCH_CPU_INDEX  ?= https://download.pytorch.org/whl/cpu
+TORCH_CUDA_INDEX ?= https://download.pytorch.org/whl/cu130
+DATA   ?= $(or $(PARASPINAL_DATA),../shared/data)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-cuda demo run status test check train evaluate benchmark clean
+
+help: ## list the tasks
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+setup: $(VENV)/.complete ## create the environment from the lock file (CPU)
+
+$(VENV)/.complete: requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed; name it with PYTHON=..." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --extra-index-url $(TORCH_CPU_INDEX) -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q workflow/paraspinal
+	@touch $@
+
+setup-cuda: ## the same environment with the CUDA build of torch, for a machine with a GPU
+	$(PYTHON) -m venv $(VENV)
+	sed -E 's/^(torch==[0-9.]+)\+cpu$$/\1/' requirements.lock > $(VENV)/requirements-cuda.txt
+	$(BIN)/pip install --disable-pip-version-check --extra-index-url $(TORCH_CUDA_INDEX) -r $(VENV)/requirements-cuda.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(VENV)/.complete
+
+demo: setup ## write a phantom cohort as DICOM and turn it into tables and a report
+	$(BIN)/paraspinal demo --out $(OUT) --cores $(CORES)
+
+run: setup ## the same for your data: make run DICOM=/path/to/images OUT=/path/to/results
+	@test -n "$(DICOM)" || { echo "make run DICOM=<folder> [OUT=<folder>]" >&2; exit 2; }
+	$(BIN)/paraspinal run "$(DICOM)" --out "$(OUT)" --cores $(CORES) $(if $(CONFIG),--config "$(CONFIG)")
+
+status: setup ## what is done in OUT, and what is not and why
+	$(BIN)/paraspinal status --out "$(OUT)"
+
+test: setup ## every test
+	$(BIN)/pytest -n $(CORES)
+
+check: setup ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/mypy
+
+train: setup ## rebuild the shipped weights from synthetic images (about two hours on two cores)
+	OMP_NUM_THREADS=1 $(BIN)/paraspinal train muscles --out .train/muscles & \
+	OMP_NUM_THREADS=1 $(BIN)/paraspinal train spine --out .train/spine & wait
+
+evaluate: setup ## measure the shipped weights on real labelled images in DATA
+	$(BIN)/paraspinal evaluate --data "$(DATA)"
+
+benchmark: setup ## measure speed and memory; writes benchmarks/*.json
+	$(BIN)/python benchmarks/measure.py
+
+clean: ## remove the environment and everything the demo made
+	rm -rf $(VENV) .demo

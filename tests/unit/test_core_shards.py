@@ -1,0 +1,247 @@
+"""The shard loop: reuse, resume, statuses, and what may and may not be swallowed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from paraspinal.core import digest, shards
+from paraspinal.core.errors import DataError, ModelError
+from paraspinal.core.files import write_text
+from paraspinal.core.receipts import Receipt, receipt_path
+from paraspinal.core.registry import Registry, shard_path
+from paraspinal.core.schemas import KEYS, STATE
+from paraspinal.core.settings import Settings, load_settings, read_config
+from paraspinal.core.shards import Stage, Work, per_item, run_shard
+from paraspinal.core.tables import Column, Row, Table
+from paraspinal.core.vocab import Reason
+
+ITEM = Column("item", pa.string(), "item")
+VALUE = Column("value", pa.float64(), "value", null_meaning="not done")
+READS = Table("reads", "", (*KEYS, ITEM, VALUE, *STATE), ("subject", "session", "item"))
+WRITES = Table("writes", "", (*READS.columns, Column("activity_id", pa.string(), "id")), READS.key)
+
+
+def row(subject: str, item: str, value: float | None = 1.0, status: str = "ok") -> Row:
+    return {"subject": subject, "session": "1", "item": item, "value": value, "status": status}
+
+
+class Recorder:
+    """A stage that doubles values, writes one artifact per row and remembers what it was called with."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.fail: dict[str, Exception] = {}
+
+    def __call__(self, row: Row, work: Work) -> Row:
+        self.calls.append(row["item"])
+        if row["item"] in self.fail:
+            raise self.fail[row["item"]]
+        relative = f"images/{row['item']}.txt"
+        write_text(work.results / relative, str(row["value"]))
+        work.record(relative)
+        return row | {"value": row["value"] * 2}
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return load_settings(read_config(None, {}))
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+def stage(recorder: Recorder, **over: Any) -> Stage:
+    base = Stage("double", "paraspinal.core.labels", READS, WRITES, per_item(recorder))
+    return replace(base, **over)
+
+
+def put(results: Path, *rows: Row) -> None:
+    READS.write(shard_path(results, "before", 1), rows)
+
+
+def out(results: Path) -> dict[str, Row]:
+    return {r["item"]: r for r in WRITES.read(shard_path(results, "double", 1))}
+
+
+def test_computes_then_reuses(tmp_path: Path, settings: Settings, recorder: Recorder) -> None:
+    put(tmp_path, row("a", "x"), row("b", "y", 3.0))
+    first = run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    table = shard_path(tmp_path, "double", 1).read_bytes()
+    second = run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    assert (first.computed, first.reused) == (2, 0)
+    assert (second.computed, second.reused) == (0, 2)
+    assert recorder.calls == ["x", "y"]
+    assert out(tmp_path)["y"]["value"] == 6.0
+    assert shard_path(tmp_path, "double", 1).read_bytes() == table
+
+
+def test_one_changed_input_computes_one_unit(tmp_path: Path, settings: Settings, recorder: Recorder) -> None:
+    put(tmp_path, row("a", "x"), row("b", "y"))
+    run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    put(tmp_path, row("a", "x"), row("b", "y", 5.0), row("c", "z"))
+    tally = run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    assert (tally.computed, tally.reused) == (2, 1)
+    assert recorder.calls == ["x", "y", "y", "z"]
+
+
+@pytest.mark.parametrize("harm", ["gone", "altered"])
+def test_an_artifact_that_is_not_what_the_receipt_says_is_made_again(
+    tmp_path: Path, settings: Settings, recorder: Recorder, harm: str
+) -> None:
+    put(tmp_path, row("a", "x"))
+    run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    artifact = tmp_path / "images" / "x.txt"
+    artifact.unlink() if harm == "gone" else artifact.write_text("other")
+    assert run_shard(stage(recorder), "before", tmp_path, settings, 1).computed == 1
+    assert artifact.read_text() == "1.0"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"activity_id": "x"}'])
+def test_a_damaged_receipt_is_no_receipt(tmp_path: Path, settings: Settings, recorder: Recorder, text: str) -> None:
+    put(tmp_path, row("a", "x"))
+    run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    receipt_path(tmp_path, "double", "sub-a_ses-1").write_text(text)
+    assert run_shard(stage(recorder), "before", tmp_path, settings, 1).computed == 1
+
+
+def test_parameters_models_and_code_decide(
+    tmp_path: Path, settings: Settings, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, row("a", "x"))
+    plain = stage(recorder)
+    other = stage(recorder, parameters=lambda s: {"p": 1})
+    for one in (plain, other, plain):
+        assert run_shard(one, "before", tmp_path, settings, 1).computed == 1
+    assert run_shard(plain, "before", tmp_path, settings, 1).computed == 0
+    monkeypatch.setattr(shards, "code_digest", lambda module: "another")
+    assert run_shard(plain, "before", tmp_path, settings, 1).computed == 1
+
+
+def test_killed_in_the_middle_resumes_with_the_next(tmp_path: Path, settings: Settings, recorder: Recorder) -> None:
+    put(tmp_path, *(row(s, s) for s in "abcd"))
+    recorder.fail["c"] = KeyboardInterrupt()  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    assert not shard_path(tmp_path, "double", 1).exists()
+    recorder.fail.clear()
+    tally = run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    assert (tally.computed, tally.reused) == (2, 2)
+    assert recorder.calls == ["a", "b", "c", "c", "d"]
+
+
+def test_a_fault_in_the_data_is_a_row(tmp_path: Path, settings: Settings, recorder: Recorder) -> None:
+    put(tmp_path, row("a", "x"), row("b", "y"))
+    recorder.fail["x"] = DataError(Reason.SEG_EMPTY, "nothing there")
+    tally = run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    found = out(tmp_path)
+    assert (found["x"]["status"], found["x"]["reason_code"], found["x"]["detail"]) == ("failed", "SEG_EMPTY", "nothing there")
+    assert found["y"]["status"] == "ok"
+    assert dict(tally.items) == {"failed": 1, "ok": 1}
+
+
+def test_a_fault_of_ours_is_a_row_without_the_message(tmp_path: Path, settings: Settings, recorder: Recorder) -> None:
+    put(tmp_path, row("a", "x"), row("b", "y"))
+    recorder.fail["x"] = ZeroDivisionError("DOE^JANE")
+    run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    found = out(tmp_path)
+    assert found["x"]["reason_code"] == "UNEXPECTED_ERROR"
+    assert "ZeroDivisionError at test_core_shards.py" in found["x"]["detail"]
+    assert "JANE" not in repr(found)
+    assert found["y"]["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), OSError(28, "No space left on device"), ModelError("wrong"), RuntimeError("CUDA error")]
+)
+def test_trouble_of_the_machine_is_never_a_row(
+    tmp_path: Path, settings: Settings, recorder: Recorder, error: Exception
+) -> None:
+    put(tmp_path, row("a", "x"))
+    recorder.fail["x"] = error
+    with pytest.raises(type(error)):
+        run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    assert not shard_path(tmp_path, "double", 1).exists()
+    assert Receipt.read(receipt_path(tmp_path, "double", "sub-a_ses-1")) is None
+
+
+@pytest.mark.parametrize("status", ["failed", "excluded", "upstream_failed"])
+def test_rows_that_are_not_usable_pass_through(
+    tmp_path: Path, settings: Settings, recorder: Recorder, status: str
+) -> None:
+    put(tmp_path, row("a", "x", None, status), row("a", "y"))
+    run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    assert recorder.calls == ["y"]
+    assert out(tmp_path)["x"]["status"] == status
+    assert out(tmp_path)["x"]["value"] is None
+
+
+def test_artifacts_no_longer_made_are_removed(tmp_path: Path, settings: Settings, recorder: Recorder) -> None:
+    put(tmp_path, row("a", "x"), row("a", "y"))
+    run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    put(tmp_path, row("a", "y"))
+    run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    assert [p.name for p in (tmp_path / "images").iterdir()] == ["y.txt"]
+
+
+def test_per_row_stages_depend_on_the_model_of_their_role_only(
+    tmp_path: Path, settings: Settings, recorder: Recorder
+) -> None:
+    role = Column("role", pa.string(), "role")
+    reads = Table("reads", "", (*READS.columns, role), READS.key)
+    writes = Table("writes", "", (*WRITES.columns, role), READS.key)
+    reads.write(
+        shard_path(tmp_path, "before", 1), [row("a", "x") | {"role": "muscles"}, row("a", "y") | {"role": "spine"}]
+    )
+
+    def versioned(muscles: str) -> Stage:
+        return stage(
+            recorder, reads=reads, writes=writes, is_per_row=True, models=lambda s: {"muscles": muscles, "spine": "s"}
+        )
+
+    assert run_shard(versioned("m1"), "before", tmp_path, settings, 1).computed == 2
+    assert run_shard(versioned("m2"), "before", tmp_path, settings, 1).computed == 1
+    assert recorder.calls == ["x", "y", "x"]
+
+
+def test_registry_is_append_only(tmp_path: Path) -> None:
+    sessions = [("b", "1"), ("a", "1"), ("c", "1")]
+    first = Registry({}).deal(sessions, 2)
+    assert first.shards == {("a", "1"): 1, ("b", "1"): 1, ("c", "1"): 2}
+    second = first.deal([*sessions, ("0", "1"), ("z", "9")], 2)
+    assert {k: second.shards[k] for k in first.shards} == first.shards
+    assert second.shards[("0", "1")] == 2
+    assert second.shards[("z", "9")] == 3
+    assert second.write(tmp_path) is True
+    assert second.write(tmp_path) is False
+    assert Registry.read(tmp_path) == second
+    assert second.deal(sessions[:1], 2) == second
+
+
+def test_code_digest_sees_code_not_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "paraspinal"
+    (package / "core").mkdir(parents=True)
+    (package / "core" / "__init__.py").write_text("")
+    (package / "__init__.py").write_text("")
+    (package / "core" / "helper.py").write_text('"""Help."""\nX = 1\n')
+    (package / "stage.py").write_text("def f():\n    from paraspinal.core.helper import X\n    return X\n")
+    monkeypatch.setattr(digest, "PACKAGE", package)
+
+    def now() -> str:
+        digest._module.cache_clear()
+        digest.code_digest.cache_clear()
+        return digest.code_digest("paraspinal.stage")
+
+    first = now()
+    (package / "core" / "helper.py").write_text('"""Help more."""\n\n# why\nX = 1\n')
+    assert now() == first
+    (package / "core" / "helper.py").write_text("X = 2\n")
+    assert now() != first
+    digest._module.cache_clear()
+    digest.code_digest.cache_clear()

@@ -1,0 +1,67 @@
+"""The walls between rooms, checked on the imports themselves."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2] / "workflow" / "paraspinal"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Every module a file imports, those inside functions too."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.add(node.module or "")
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def room(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).parts
+    return parts[0] if len(parts) > 1 else ""
+
+
+def stage_of(name: str) -> str | None:
+    parts = name.split(".")
+    return parts[2] if parts[:2] == ["paraspinal", "stages"] and len(parts) > 2 else None
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_walls(path: Path) -> None:
+    names = imports(path)
+    tops = {n.split(".")[0] for n in names}
+    assert "snakemake" not in tops
+    if room(path) != "models":
+        assert not tops & {"torch", "monai", "safetensors"}, "only models/ may import torch"
+    if room(path) == "core":
+        foreign = {n for n in names if n.startswith("paraspinal.") and not n.startswith("paraspinal.core")}
+        assert not foreign, "core knows no other room"
+    if room(path) == "stages" and path.parent != PACKAGE / "stages":
+        own = path.relative_to(PACKAGE / "stages").parts[0].removesuffix(".py")
+        others = {stage_of(n) for n in names} - {None, own}
+        assert not others, "no stage imports another"
+    if room(path) != "cli":
+        assert "argparse" not in tops, "only the command line touches argv"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_module_can_be_held_in_mind(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 400
+
+
+def test_package_imports_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the engine parses and the table stages use must start fast and without the model environment."""
+    import subprocess
+    import sys
+
+    code = "import sys, paraspinal.cohort.plan, paraspinal.cohort.aggregate, paraspinal.models.registry; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

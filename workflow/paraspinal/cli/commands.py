@@ -1,0 +1,128 @@
+"""One small function per sub-command: arguments in, one call of the package, lines out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from paraspinal.core.errors import ConfigError, InputError
+from paraspinal.core.settings import Settings, load_settings, read_config
+from paraspinal.core.vocab import Status
+
+console = Console()
+
+
+def error_line(code: int, message: str, hint: str) -> str:
+    """An error as one line that people and the run command can read."""
+    return f"paraspinal: error {code}: {message}" + (f" - hint: {hint}" if hint else "")
+
+
+def _settings(arguments: argparse.Namespace, **over: Any) -> Settings:
+    config: dict[str, Any] = {k: v for k, v in over.items() if v}
+    for assignment in arguments.set:
+        key, separator, value = assignment.partition("=")
+        if not separator:
+            raise ConfigError(f"--set {key}: expected KEY=VALUE", hint="for example --set shard_size=8")
+        branch = config
+        *groups, leaf = key.split(".")
+        for group in groups:
+            branch = branch.setdefault(group, {})
+        branch[leaf] = yaml.safe_load(value)
+    return load_settings(read_config(arguments.config, config))
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the workflow on a folder of images."""
+    from paraspinal.cohort.engine import run_workflow
+
+    settings = _settings(arguments, input=arguments.input, out=arguments.out)
+    run_workflow(settings, arguments.cores, arguments.workflow_profile, arguments.engine, console)
+    _say_where(settings)
+
+
+def demo(arguments: argparse.Namespace) -> None:
+    """Write the phantom cohort and run the workflow on it."""
+    from paraspinal.cohort.engine import run_workflow
+    from paraspinal.phantom.cohort import write_demo_cohort
+
+    folder = arguments.folder.absolute()
+    settings = _settings(arguments, input=str(folder / "dicom"), private_dir=str(folder / "private"), out=arguments.out)
+    if not (folder / "complete").exists():
+        console.print("writing a phantom cohort as DICOM ...")
+        write_demo_cohort(folder / "dicom")
+        (folder / "complete").touch()
+    run_workflow(settings, arguments.cores, arguments.workflow_profile, arguments.engine, console)
+    _say_where(settings)
+    console.print("your own data:   [bold]make run DICOM=/path/to/dicom OUT=/path/to/results[/bold]")
+
+
+def _say_where(settings: Settings) -> None:
+    out = settings.out_path
+    console.print(f"report:          {out / 'report' / 'index.html'}", soft_wrap=True)
+    console.print(f"tables:          {out / 'tables'} (columns explained in dictionary.json)", soft_wrap=True)
+
+
+def stage(arguments: argparse.Namespace) -> None:
+    """Do one job of the workflow: a shard of a stage, or a stage of the whole cohort."""
+    from paraspinal.cohort import jobs
+
+    line = jobs.run_job(arguments.name, arguments.out.absolute(), arguments.shard)
+    print(line)
+
+
+def status(arguments: argparse.Namespace) -> None:
+    """Show how far every stage is, and reasons for what is not ok."""
+    from paraspinal.cohort.status import status as read_status
+
+    table = Table("stage", "sessions", *(s.value for s in Status), "reasons")
+    for found in read_status(arguments.out):
+        counts = [str(found.items.get(s.value, 0)) for s in Status]
+        reasons = ", ".join(f"{reason} {n}" for reason, n in found.reasons.most_common(5))
+        table.add_row(found.stage, f"{found.done}/{found.total}", *counts, reasons)
+    console.print(table)
+
+
+def inventory(arguments: argparse.Namespace) -> None:
+    """Show what the header pass found: people, visits, stacks by kind, rejects by reason."""
+    from paraspinal.cohort.plan import INVENTORY_PATH
+    from paraspinal.core.schemas import INVENTORY
+    from paraspinal.stages.ingest.inventory import summarise
+
+    path = arguments.out / INVENTORY_PATH
+    if not path.exists():
+        raise InputError("there is no inventory in this results folder", hint="start with: paraspinal run")
+    rows = summarise(INVENTORY.read(path))
+    table = Table(*(rows[0] if rows else ["nothing found"]))
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    console.print(table)
+
+
+def segment(arguments: argparse.Namespace) -> None:
+    """Outline one image and write the label map on its grid."""
+    from paraspinal.core.images import read_image, write_image
+    from paraspinal.models.apply import segment_image
+
+    image = read_image(arguments.image)
+    folder = load_settings(read_config(None, {})).models_path
+    write_image(segment_image(image, arguments.model, folder, arguments.device, arguments.threads), arguments.out)
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Train a model from synthetic images."""
+    from paraspinal.models.recipes import train_task
+
+    train_task(arguments.task, arguments.out, steps=arguments.steps, seed=arguments.seed, threads=arguments.threads)
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Measure the shipped models on real labelled images and print the numbers."""
+    from paraspinal.models.evaluate import evaluate as measure
+
+    print(json.dumps(measure(Path(arguments.data)), indent=1))

@@ -1,0 +1,96 @@
+"""The command `paraspinal`: sub-commands, their options, and errors as one line with an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from paraspinal import __version__
+from paraspinal.cli import commands
+from paraspinal.core.errors import DataError, ParaspinalError
+
+DATA_ERROR_EXIT = 10
+"""Exit code when a single image given on the command line cannot be processed."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one sub-command; returns the exit code."""
+    arguments = parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        arguments.command(arguments)
+    except ParaspinalError as error:
+        print(commands.error_line(error.exit_code, error.message, error.hint), file=sys.stderr)
+        return error.exit_code
+    except DataError as error:
+        print(commands.error_line(DATA_ERROR_EXIT, str(error), "the image cannot be processed"), file=sys.stderr)
+        return DATA_ERROR_EXIT
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the argument parser."""
+    root = argparse.ArgumentParser(
+        prog="paraspinal", description="From lumbar MRI to cohort tables of muscle size and fat. Research use, not diagnosis."
+    )
+    root.add_argument("--version", action="version", version=f"paraspinal {__version__}")
+    subs = root.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = subs.add_parser("demo", help="write a phantom cohort as DICOM and run everything on it")
+    demo.add_argument("--folder", type=Path, default=Path(".demo"), help="where the phantom DICOM goes (default: .demo)")
+    _run_options(demo)
+    demo.set_defaults(command=commands.demo)
+
+    run = subs.add_parser("run", help="turn a folder of DICOM, BIDS or NIfTI into cohort tables")
+    run.add_argument("input", nargs="?", help="folder with images; default: `input` of the configuration")
+    _run_options(run)
+    run.set_defaults(command=commands.run)
+
+    status = subs.add_parser("status", help="what is done, and what is not and why")
+    status.add_argument("--out", type=Path, default=Path("results"), help="results folder (default: results)")
+    status.set_defaults(command=commands.status)
+
+    inventory = subs.add_parser("inventory", help="what a finished header pass found")
+    inventory.add_argument("--out", type=Path, default=Path("results"), help="results folder (default: results)")
+    inventory.set_defaults(command=commands.inventory)
+
+    segment = subs.add_parser("segment", help="outline one image, no DICOM needed")
+    segment.add_argument("image", type=Path, help="NIfTI image")
+    segment.add_argument("--model", required=True, help="name or name@version of resources/models.tsv")
+    segment.add_argument("--out", type=Path, required=True, help="label map to write (.nii.gz)")
+    segment.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    segment.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
+    segment.set_defaults(command=commands.segment)
+
+    stage = subs.add_parser("stage", help="one job of the workflow (called by its rules)")
+    stage.add_argument("name")
+    stage.add_argument("--shard", type=int, help="number of the shard")
+    stage.add_argument("--out", type=Path, default=Path(), help="results folder (default: the working directory)")
+    stage.set_defaults(command=commands.stage)
+
+    train = subs.add_parser("train", help="train the shipped models from synthetic images")
+    train.add_argument("task", choices=("muscles", "spine"))
+    train.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the trained weights")
+    train.add_argument("--steps", type=int, help="optimiser steps (default: those of the shipped model)")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--threads", type=int, default=1)
+    train.set_defaults(command=commands.train)
+
+    evaluate = subs.add_parser("evaluate", help="measure the shipped models on real labelled images")
+    evaluate.add_argument("--data", type=Path, required=True, help="folder with the labelled images")
+    evaluate.set_defaults(command=commands.evaluate)
+    return root
+
+
+def _run_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--out", help="results folder (default: `out` of the configuration)")
+    command.add_argument("--config", type=Path, help="configuration file on top of config/config.yaml")
+    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one configuration key, dotted")
+    command.add_argument("--cores", type=int, default=2, help="CPU cores to use on this machine (default: 2)")
+    command.add_argument("--workflow-profile", type=Path, help="profile of the engine, e.g. workflow/profiles/slurm")
+    command.add_argument("engine", nargs="*", help="after --: options handed to snakemake as they are")

@@ -1,0 +1,1 @@
+"""The cohort as a whole: plan, runs, aggregation, status."""

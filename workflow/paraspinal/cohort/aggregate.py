@@ -1,0 +1,203 @@
+"""Shard tables -> cohort tables. An explicit list of tables goes in, and nothing may get lost on the way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from paraspinal.cohort.dictionary import write_dictionary
+from paraspinal.cohort.plan import INVENTORY_PATH, shard_tables
+from paraspinal.core.errors import CircuitBreakerError, ResultsError
+from paraspinal.core.files import atomic_path
+from paraspinal.core.schemas import INVENTORY, LEVELS, METRICS, QUALITY, SCANS
+from paraspinal.core.settings import BreakerSettings
+from paraspinal.core.tables import Table
+from paraspinal.core.vocab import Light, Status
+
+
+def aggregate(results: Path, breaker: BreakerSettings) -> dict[str, int]:
+    """Write ``tables/`` from the shard tables of the registry; returns rows per table.
+
+    Raises CircuitBreakerError if too much failed, ResultsError if a stack or scan went missing between stages.
+    """
+    inventory = _inventory(results)
+    shards = [
+        {stage: pq.read_table(results / path) for stage, path in zip(_STAGES, paths, strict=True)}
+        for paths in zip(*(shard_tables(stage) for stage in _STAGES), strict=True)
+    ]
+    _check_counts(inventory, shards)
+    _check_breaker(inventory, shards, breaker)
+    visits = _visits(inventory)
+    folder = results / "tables"
+    counts = {
+        "inventory": _write(INVENTORY, folder, iter([inventory])),
+        "scans": _write(SCANS, folder, (_scans(shard["quality"], visits) for shard in shards)),
+        "levels": _write(LEVELS, folder, (_levels(shard["levels"]) for shard in shards)),
+        "metrics": _write(METRICS, folder, (_metrics(shard["measure"]) for shard in shards)),
+        "quality": _write(QUALITY, folder, (_quality(shard["quality"]) for shard in shards)),
+    }
+    write_dictionary(folder / "dictionary.json")
+    return counts
+
+
+_STAGES = ("convert", "levels", "measure", "quality")
+
+
+def _write(table: Table, folder: Path, parts: Iterator[pa.Table]) -> int:
+    """Write parts one after the other, so that memory is bounded by the largest shard; returns the rows written."""
+    rows = 0
+    with (
+        atomic_path(folder / f"{table.name}.parquet") as temporary,
+        pq.ParquetWriter(temporary, table.schema, compression="zstd") as writer,
+    ):
+        writer.write_table(table.schema.empty_table())
+        for part in parts:
+            fitted = _fit(part, table).sort_by([(key, "ascending") for key in table.key])
+            rows += fitted.num_rows
+            writer.write_table(fitted)
+    return rows
+
+
+def _fit(part: pa.Table, table: Table) -> pa.Table:
+    """Bring a part to a declared schema; a column it lacks is null and must be allowed to be."""
+    arrays = [
+        part[field.name].cast(field.type) if field.name in part.column_names else pa.nulls(part.num_rows, field.type)
+        for field in table.schema
+    ]
+    for field, array in zip(table.schema, arrays, strict=True):
+        if not field.nullable and array.null_count:
+            raise ResultsError(f"{table.name}.{field.name} has nulls it may not have", hint="this is a bug, report it")
+    return pa.Table.from_arrays(arrays, schema=table.schema)
+
+
+def explode(table: pa.Table, column: str, keep: tuple[str, ...]) -> pa.Table:
+    """One row per element of a list-of-structs column, with the columns of ``keep`` repeated."""
+    lists = table[column].combine_chunks()
+    parent = pc.list_parent_indices(lists)
+    values = pc.list_flatten(lists)
+    columns: dict[str, Any] = {name: table[name].combine_chunks().take(parent) for name in keep}
+    columns |= {field.name: pc.struct_field(values, field.name) for field in values.type}
+    return pa.table(columns)
+
+
+def _inventory(results: Path) -> pa.Table:
+    """The inventory with the final word on each stack: ingest's, or convert's where ingest had let it pass."""
+    rows = INVENTORY.read(results / INVENTORY_PATH)
+    later = {
+        row["stack_id"]: row
+        for path in shard_tables("convert")
+        for row in pq.read_table(results / path, columns=["stack_id", "status", "reason_code", "detail"]).to_pylist()
+    }
+    for row in rows:
+        found = later.get(row["stack_id"])
+        if found and Status(row["status"]).is_usable and found["status"] != row["status"]:
+            row |= {k: found[k] for k in ("status", "reason_code", "detail")} | {"decided_by": "convert"}
+    return INVENTORY.arrow(rows)
+
+
+def _visits(inventory: pa.Table) -> pa.Table:
+    """Days from the first visit, and the number of the visit, for each session."""
+    sessions = inventory.select(["subject", "session", "days_from_first_visit"]).filter(
+        pc.is_valid(inventory["session"])
+    )
+    frame = sessions.group_by(["subject", "session"]).aggregate([("days_from_first_visit", "min")]).to_pandas()
+    frame = frame.rename(columns={"days_from_first_visit_min": "days_from_first_visit"})
+    frame["visit"] = frame.groupby("subject")["days_from_first_visit"].rank(method="dense")
+    return pa.Table.from_pandas(
+        frame,
+        schema=pa.schema(
+            [("subject", pa.string()), ("session", pa.string()), ("days_from_first_visit", pa.int64()), ("visit", pa.int64())]
+        ),
+        preserve_index=False,
+        safe=False,
+    )
+
+
+def _scans(quality: pa.Table, visits: pa.Table) -> pa.Table:
+    frame = visits.to_pylist()
+    lookup = {(row["subject"], row["session"]): row for row in frame}
+    found = [
+        lookup.get((s, v), {}) for s, v in zip(quality["subject"].to_pylist(), quality["session"].to_pylist(), strict=True)
+    ]
+    for name in ("days_from_first_visit", "visit"):
+        quality = quality.append_column(name, pa.array([row.get(name) for row in found], pa.int64()))
+    return quality
+
+
+def _levels(table: pa.Table) -> pa.Table:
+    keep = ("subject", "session", "scan_id", "level_source", "level_numbering", "level_scan_id", "lstv_suspected", "activity_id")
+    slabs = explode(table, "slabs", keep)
+    weights = slabs["slice_weights"].to_pylist()
+    covered = [[k for k, w in enumerate(row or []) if w > 0] for row in weights]
+    for name, values, kind in (
+        ("first_slice", [c[0] if c else None for c in covered], pa.int64()),
+        ("last_slice", [c[-1] if c else None for c in covered], pa.int64()),
+        ("n_slices", [sum(row) if c else None for row, c in zip(weights, covered, strict=True)], pa.float64()),
+    ):
+        slabs = slabs.append_column(name, pa.array(values, kind))
+    slabs = slabs.rename_columns({"confidence": "level_confidence"})
+    source = pc.fill_null(slabs["level_source"], "none")
+    numbering = pc.fill_null(slabs["level_numbering"], "unresolved")
+    return slabs.drop(["level_source", "level_numbering"]).append_column("level_source", source).append_column(
+        "level_numbering", numbering
+    )
+
+
+def _metrics(table: pa.Table) -> pa.Table:
+    return explode(table, "metrics", ("subject", "session", "scan_id", "activity_id"))
+
+
+def _quality(table: pa.Table) -> pa.Table:
+    """One row per flag, and one green row for each scan without any."""
+    keep = ("subject", "session", "scan_id", "activity_id")
+    flags = explode(table, "flags", keep)
+    unflagged = table.filter(pc.and_(pc.equal(table["light"], Light.GREEN.value), pc.equal(_length(table["flags"]), 0)))
+    plain = unflagged.select([*keep, "light"])
+    return pa.concat_tables([_fit(flags, QUALITY), _fit(plain, QUALITY)])
+
+
+def _length(lists: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.fill_null(pc.list_value_length(lists), 0)
+
+
+def _check_counts(inventory: pa.Table, shards: list[dict[str, pa.Table]]) -> None:
+    """Every usable stack is in exactly one scan, and every stage has the same scans."""
+    usable = {
+        row["stack_id"]
+        for row in inventory.select(["stack_id", "session", "status"]).to_pylist()
+        if row["session"] and Status(row["status"]).is_usable
+    }
+    in_scans = Counter(
+        stack for shard in shards for stack in pc.list_flatten(shard["quality"]["stack_ids"]).to_pylist()
+    )
+    if set(in_scans) != usable or any(n != 1 for n in in_scans.values()):
+        raise ResultsError(
+            f"{len(usable)} usable stacks, but {len(in_scans)} in scans", hint="this is a bug, report it"
+        )
+    for shard in shards:
+        scans = [sorted(shard[stage]["scan_id"].to_pylist()) for stage in ("levels", "measure", "quality")]
+        if scans[0] != scans[1] or scans[1] != scans[2]:
+            raise ResultsError("stages disagree on the scans of a shard", hint="this is a bug, report it")
+
+
+def _check_breaker(inventory: pa.Table, shards: list[dict[str, pa.Table]], breaker: BreakerSettings) -> None:
+    """Stop when so much failed, or failed for one reason, that what is left would mislead."""
+    groups = {
+        "stacks": inventory.filter(pc.is_valid(inventory["session"])).select(["status", "reason_code"]).to_pylist(),
+        "scans": [row for shard in shards for row in shard["quality"].select(["status", "reason_code"]).to_pylist()],
+    }
+    for what, rows in groups.items():
+        counted = [row for row in rows if row["status"] != Status.EXCLUDED.value]
+        bad = [row for row in counted if row["status"] in (Status.FAILED.value, Status.UPSTREAM_FAILED.value)]
+        if len(counted) >= breaker.min_items and len(bad) > breaker.max_failed_frac * len(counted):
+            reasons = ", ".join(f"{reason} {n}" for reason, n in Counter(r["reason_code"] for r in bad).most_common(3))
+            raise CircuitBreakerError(
+                f"{len(bad)} of {len(counted)} {what} failed ({reasons})",
+                hint="see `paraspinal status`; breaker.max_failed_frac sets the limit",
+            )

@@ -1,0 +1,63 @@
+"""The data dictionary, made from the declared schemas so that it cannot drift from the tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from paraspinal.core.files import write_json
+from paraspinal.core.schemas import COHORT_TABLES
+from paraspinal.core.tables import Column, Table
+from paraspinal.core.vocab import FiMethod, LevelScheme, Light, Reason, Status
+
+FI_METHODS = {
+    FiMethod.DIXON_FF_RATIO_OF_SUMS: "sum F / sum (F + W) inside the mask",
+    FiMethod.DIXON_FF_VOXEL_MEAN: "mean of F / (F + W) over the voxels of the mask with F + W > 0",
+    FiMethod.DIXON_PDFF_MAP: "mean of the vendor or multi-echo fat-fraction map inside the mask",
+    FiMethod.T1T2_SAT_ANCHORED: "linear mix between the pooled lean-muscle mode (0) and the subcutaneous-fat median (1) of the scan",
+    FiMethod.T1T2_GMM3_MUSCLEMAP: "3-component Gaussian mixture of the intensities in the mask, share of the brightest",
+}
+LEVEL_SCHEMES = {
+    LevelScheme.VERTEBRA_SLAB: "between the end-plate planes of the vertebral body, slices counted with fractional weights",
+    LevelScheme.VERTEBRA_MID: "at the middle of the vertebral body, linear between the two nearest slices",
+    LevelScheme.DISC_MID: "at the middle of the disc, linear between the two nearest slices",
+    LevelScheme.DISC_STACK: "a group of oblique slices along one disc; no volume",
+    LevelScheme.SLICE_BLOCK: "exactly the slices of the scan (level stack), or L1 to L5 (level L1_L5)",
+    LevelScheme.NONE: "the level could not be resolved",
+}
+
+
+def dictionary() -> dict[str, Any]:
+    """Describe every cohort table, column and closed vocabulary."""
+    return {
+        "tables": {table.name: _table(table) for table in COHORT_TABLES},
+        "fi_method": {k.value: v for k, v in FI_METHODS.items()},
+        "level_scheme": {k.value: v for k, v in LEVEL_SCHEMES.items()},
+        "status": [s.value for s in Status],
+        "light": [x.value for x in Light],
+        "reason_code": [r.value for r in Reason],
+    }
+
+
+def _table(table: Table) -> dict[str, Any]:
+    return {
+        "description": table.description,
+        "key": list(table.key),
+        "columns": [_column(column) for column in table.columns],
+    }
+
+
+def _column(column: Column) -> dict[str, Any]:
+    return {
+        "name": column.name,
+        "type": str(column.type),
+        "unit": column.unit,
+        "description": column.description,
+        "formula": column.formula,
+        "null_meaning": column.null_meaning or "never null",
+    }
+
+
+def write_dictionary(path: Path) -> None:
+    """Write the dictionary as JSON."""
+    write_json(path, dictionary())

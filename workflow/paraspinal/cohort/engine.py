@@ -1,0 +1,135 @@
+"""Start the workflow engine on a results folder and show how far it is."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import yaml
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from paraspinal.cohort.plan import stage_params
+from paraspinal.cohort.runs import private_run_file, run_lock
+from paraspinal.cohort.status import status
+from paraspinal.core.errors import InputError, ParaspinalError, WorkflowError
+from paraspinal.core.files import sweep_temporaries, write_text
+from paraspinal.core.paths import SNAKEFILE
+from paraspinal.core.settings import Settings
+
+POLL_SECONDS = 1.0
+_ERROR_LINE = re.compile(r"^paraspinal: error (\d+): (.*?)(?: - hint: (.*))?$", re.MULTILINE)
+
+
+def run_workflow(
+    settings: Settings, cores: int, profile: Path | None, options: Sequence[str], console: Console
+) -> None:
+    """Run the workflow to its end.
+
+    Everything that can be refused is refused before the first file is written: a missing or empty input, a missing or
+    altered model, a results folder in use. Raises the error of the first job that failed, or WorkflowError.
+    """
+    _check_input(settings)
+    stage_params("segment", settings)
+    results = settings.out_path
+    results.mkdir(parents=True, exist_ok=True)
+    with run_lock(results):
+        sweep_temporaries(results)
+        _unlock(results)
+    # The path of the input may name people: it goes through a private file, not over a command line that gets logged.
+    config = private_run_file(settings.private_path, results, ".yaml")
+    write_text(config, yaml.safe_dump(asdict(settings)))
+    command = [
+        *(sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--configfile", str(config)),
+        *("--directory", str(results), "--cores", str(cores), "--scheduler", "greedy"),
+        *("--rerun-incomplete", "--keep-going", "--forcerun", "ingest"),
+        *(("--workflow-profile", str(profile.absolute())) if profile else ()),
+        *options,
+    ]
+    began = time.time()
+    log = results / "logs" / "engine.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as handle:
+        engine = subprocess.Popen(command, stdout=handle, stderr=subprocess.STDOUT, env=_environment())
+        try:
+            _watch(engine, results, console)
+        except KeyboardInterrupt:
+            engine.wait()
+            raise
+    if engine.returncode:
+        raise _failure(results, began, engine.returncode)
+
+
+def _environment() -> dict[str, str]:
+    bin_folder = str(Path(sys.executable).parent)
+    return {**os.environ, "PATH": os.pathsep.join([bin_folder, os.environ.get("PATH", "")])}
+
+
+def _check_input(settings: Settings) -> None:
+    if not settings.input:
+        raise InputError("no input folder given", hint="make run DICOM=<folder>, or paraspinal run <folder>")
+    folder = Path(settings.input).expanduser()
+    if not folder.is_dir():
+        raise InputError("the input folder does not exist", hint="check the path")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise InputError("the input folder cannot be read", hint="check its permissions")
+    if not any(files for _, _, files in os.walk(folder)):
+        raise InputError("the input folder holds no files", hint="check the path")
+
+
+def _unlock(results: Path) -> None:
+    """Remove the engine's own lock that a killed run left behind; ours says that nobody works here."""
+    for lock in (results / ".snakemake" / "locks").glob("*.lock"):
+        lock.unlink(missing_ok=True)
+
+
+def _watch(engine: subprocess.Popen[bytes], results: Path, console: Console) -> None:
+    if not console.is_terminal:
+        _watch_plainly(engine, results, console)
+        return
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+        while engine.poll() is None:
+            live.update(_bars(results))
+            time.sleep(POLL_SECONDS)
+    console.print(_bars(results))
+
+
+def _bars(results: Path) -> Group:
+    bars = Progress(TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
+    for found in status(results):
+        bad = sum(n for key, n in found.items.items() if key in ("failed", "upstream_failed"))
+        bars.add_task(found.stage, completed=found.done, total=found.total or None, note=f"{bad} failed" if bad else "")
+    return Group(bars)
+
+
+def _watch_plainly(engine: subprocess.Popen[bytes], results: Path, console: Console) -> None:
+    """One line whenever a stage gets further, for logs and terminals that cannot redraw."""
+    said: dict[str, int] = {}
+    running = True
+    while running:
+        running = engine.poll() is None
+        for found in status(results):
+            if found.done != said.get(found.stage, 0):
+                said[found.stage] = found.done
+                console.print(f"{found.stage:<10} {found.done}/{found.total} sessions")
+        if running:
+            time.sleep(POLL_SECONDS)
+
+
+def _failure(results: Path, began: float, returncode: int) -> ParaspinalError:
+    """The error the first failed job wrote to its log, else a general one."""
+    logs = sorted((p for p in (results / "logs").rglob("*.log") if p.stat().st_mtime >= began), key=lambda p: p.stat().st_mtime)
+    for path in logs:
+        found = _ERROR_LINE.search(path.read_text(encoding="utf-8", errors="replace"))
+        if found:
+            error = ParaspinalError(found[2], hint=found[3] or "")
+            error.exit_code = int(found[1])
+            return error
+    return WorkflowError(f"the workflow ended with code {returncode}", hint="see logs/engine.log in the results folder")

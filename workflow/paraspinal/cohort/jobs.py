@@ -1,0 +1,34 @@
+"""The jobs the workflow's rules start: one shard of a stage, or a stage of the whole cohort."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from paraspinal.cohort.plan import SHARD_STAGES, stage, stage_before
+from paraspinal.cohort.runs import settings_of
+from paraspinal.core.errors import ConfigError
+from paraspinal.core.shards import run_shard
+
+
+def run_job(name: str, results: Path, shard: int | None) -> str:
+    """Do one job in a results folder that a run has begun; returns a line that says what was done."""
+    settings = settings_of(results)
+    if name in SHARD_STAGES:
+        if shard is None:
+            raise ConfigError(f"stage {name} works on a shard", hint="pass --shard")
+        tally = run_shard(stage(name), stage_before(name), results, settings, shard)
+        return f"{name} shard {shard}: {tally.computed} computed, {tally.reused} reused, items {dict(tally.items)}"
+    if name == "ingest":
+        from paraspinal.stages.ingest import ingest
+
+        return f"ingest: {ingest(settings)}"
+    if name == "aggregate":
+        from paraspinal.cohort.aggregate import aggregate
+
+        return f"aggregate: rows {aggregate(results, settings.breaker)}"
+    if name == "report":
+        from paraspinal.stages.report import write_report
+
+        write_report(results)
+        return "report written"
+    raise ConfigError("no such stage", hint=f"one of ingest, {', '.join(SHARD_STAGES)}, aggregate, report")

@@ -1,0 +1,56 @@
+"""What the engine must know of a run: the stages, what decides whether they run again, and the shards."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from paraspinal.core.digest import code_digest
+from paraspinal.core.registry import Registry, shard_path
+from paraspinal.core.settings import Settings
+from paraspinal.core.shards import Stage
+
+INVENTORY_PATH = "shards/inventory.parquet"
+"""The inventory as ingest leaves it, relative to the results."""
+
+SHARD_STAGES = ("convert", "harmonize", "segment", "levels", "measure", "quality")
+"""Stages that work shard by shard, in the order of the road; each reads the table of the one before."""
+
+_COHORT_MODULES = {
+    "ingest": "paraspinal.stages.ingest",
+    "aggregate": "paraspinal.cohort.aggregate",
+    "report": "paraspinal.stages.report",
+}
+
+
+def stage(name: str) -> Stage:
+    """Get a shard stage by name; raises ValueError for one that does not exist."""
+    if name not in SHARD_STAGES:
+        raise ValueError(f"no such stage: {name}")
+    found: Stage = importlib.import_module(f"paraspinal.stages.{name}").STAGE
+    return found
+
+
+def stage_before(name: str) -> str:
+    """Name the stage whose shard table ``name`` reads."""
+    return ("ingest", *SHARD_STAGES)[SHARD_STAGES.index(name)]
+
+
+def stage_params(name: str, settings: Settings) -> dict[str, Any]:
+    """What of code, settings and models decides a stage's results; the ``params`` of its rule."""
+    if name in _COHORT_MODULES:
+        parameters = {"aggregate": asdict(settings.breaker)}.get(name, {})
+        return {"code": code_digest(_COHORT_MODULES[name]), "parameters": parameters}
+    found = stage(name)
+    return {
+        "code": code_digest(found.module),
+        "parameters": found.parameters(settings),
+        "models": found.models(settings),
+    }
+
+
+def shard_tables(name: str, results: Path = Path()) -> list[str]:
+    """List the shard tables of a stage, relative to ``results``, from the registry."""
+    return [str(shard_path(Path(), name, shard)) for shard in Registry.read(results).shard_numbers]

@@ -1,0 +1,1 @@
+"""One room per stage; none imports another, the shard loop in core runs them all."""

@@ -1,0 +1,30 @@
+# Purpose: an explicit list of shard tables -> cohort tables and the data dictionary; counts in = counts out.
+# Input: the inventory and the tables of every shard. Output: tables/. Stops loudly when too much failed.
+rule aggregate:
+    input:
+        inventory=after_ingest(lambda: INVENTORY_PATH),
+        convert=after_ingest(lambda: shard_tables("convert")),
+        levels=after_ingest(lambda: shard_tables("levels")),
+        measure=after_ingest(lambda: shard_tables("measure")),
+        quality=after_ingest(lambda: shard_tables("quality")),
+    output:
+        inventory="tables/inventory.parquet",
+        scans="tables/scans.parquet",
+        levels="tables/levels.parquet",
+        metrics="tables/metrics.parquet",
+        quality="tables/quality.parquet",
+        dictionary="tables/dictionary.json",
+    log:
+        "logs/aggregate.log",
+    benchmark:
+        "benchmarks/aggregate.tsv"
+    params:
+        **stage_params("aggregate", settings),
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    conda:
+        "../../envs/tables.yaml"
+    shell:
+        "python -m paraspinal stage aggregate > {log:q} 2>&1"

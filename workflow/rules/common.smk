@@ -1,0 +1,37 @@
+# Purpose: what every rule needs - checked settings, digests of code and models, the shards of this cohort.
+# Reads the merged configuration and, once `ingest` has run, the registry in the results (the working directory).
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, str(Path(workflow.current_basedir).parent))
+
+from paraspinal.cohort.plan import INVENTORY_PATH, shard_tables, stage_params
+from paraspinal.cohort.runs import begin_run
+from paraspinal.core.errors import ParaspinalError
+from paraspinal.core.settings import load_settings
+
+try:
+    settings = load_settings(config)
+except ParaspinalError as error:
+    raise WorkflowError(str(error))
+
+# Jobs run this checkout's package with the interpreter of the engine, or of the environment the profile activates.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+os.environ["PYTHONPATH"] = str(Path(workflow.current_basedir).parent)
+
+
+wildcard_constraints:
+    shard=r"\d{5}",
+
+
+def after_ingest(paths):
+    """Input that is known once the registry is written."""
+
+    def inputs(wildcards):
+        checkpoints.ingest.get()
+        return paths()
+
+    return inputs

@@ -1,0 +1,22 @@
+# Purpose: vertebrae of the sagittal scan -> slices of the axial scan, inside one frame of reference.
+# Input: the segment table of a shard. Output: the levels table of that shard; artifacts: nothing but the table.
+# Artifacts are not declared: the engine deletes declared outputs before a job runs, receipts know better.
+rule levels:
+    input:
+        table="shards/segment/shard-{shard}.parquet",
+    output:
+        table="shards/levels/shard-{shard}.parquet",
+    log:
+        "logs/levels/shard-{shard}.log",
+    benchmark:
+        "benchmarks/levels/shard-{shard}.tsv"
+    params:
+        **stage_params("levels", settings),
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    conda:
+        "../../envs/imaging.yaml"
+    shell:
+        "python -m paraspinal stage levels --shard {wildcards.shard:q} > {log:q} 2>&1"

@@ -1,0 +1,23 @@
+# Purpose: muscles and spine outlined in the native grid; the model is loaded once per shard.
+# Input: the harmonize table of a shard. Output: the segment table of that shard; artifacts: images/**_dseg.nii.gz.
+# Artifacts are not declared: the engine deletes declared outputs before a job runs, receipts know better.
+rule segment:
+    input:
+        table="shards/harmonize/shard-{shard}.parquet",
+    output:
+        table="shards/segment/shard-{shard}.parquet",
+    log:
+        "logs/segment/shard-{shard}.log",
+    benchmark:
+        "benchmarks/segment/shard-{shard}.tsv"
+    params:
+        **stage_params("segment", settings),
+    threads: settings.segment.threads
+    resources:
+        mem_mb=lambda wildcards, attempt: 6000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+        gpu=1 if settings.segment.device == "cuda" else 0,
+    conda:
+        "../../envs/segment.yaml"
+    shell:
+        "python -m paraspinal stage segment --shard {wildcards.shard:q} > {log:q} 2>&1"
