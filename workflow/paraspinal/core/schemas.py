@@ -188,8 +188,14 @@ _NO_VALUE = "could not be measured; see reason_code"
 _METRIC_VALUES = (
     Column("n_slices", FLOAT, "slices in the level, fractions counted", "slice", "sum of slice weights", _NO_VALUE),
     Column("coverage_frac", FLOAT, "share of the level inside the scan", "1", "", _NO_VALUE),
-    Column("volume_mm3", FLOAT, "muscle volume in the level", "mm3",
-           "sum over slices of weight * area * spacing", "level not fully covered, gaps, or not measured"),
+    Column(
+        "volume_mm3",
+        FLOAT,
+        "muscle volume in the level",
+        "mm3",
+        "sum over slices of weight * area * spacing",
+        "level not fully covered, gaps, or not measured",
+    ),
     Column("acsa_mm2", FLOAT, "mean anatomical cross-section", "mm2", "sum(w * area) / sum(w)", _NO_VALUE),
     Column("csa_mid_mm2", FLOAT, "cross-section at the mid plane", "mm2", "linear between slices", _NO_VALUE),
     Column("csa_perp_mm2", FLOAT, "mean cross-section across the body's axis", "mm2", "acsa * |cos tilt|", _NO_VALUE),
@@ -225,8 +231,12 @@ METRICS = Table(
     tuple(c.name for c in _METRIC_KEYS),
 )
 
-FLAG = pa.struct([("muscle", TEXT), ("side", TEXT), ("level", TEXT), ("light", TEXT), ("reason_code", TEXT), ("detail", TEXT)])
-METRIC = pa.struct([(c.name, c.type) for c in METRICS.columns if c.name not in ("subject", "session", "scan_id", "activity_id")])
+FLAG = pa.struct(
+    [("muscle", TEXT), ("side", TEXT), ("level", TEXT), ("light", TEXT), ("reason_code", TEXT), ("detail", TEXT)]
+)
+METRIC = pa.struct(
+    [(c.name, c.type) for c in METRICS.columns if c.name not in ("subject", "session", "scan_id", "activity_id")]
+)
 
 MEASURE = Table(
     "measure",

@@ -39,7 +39,7 @@ def subcutaneous_fat_intensity(
     fat = values[layer & (values > MIN_FAT_RATIO * muscle_intensity)]
     if fat.size < MIN_VOXELS:
         return None
-    # The first median is pulled down by the seams to muscle and skin; what lies nearer to muscle than to it is left out.
+    # The first median is pulled down by the seams to muscle and skin; what lies nearer to muscle is left out.
     fat = fat[fat > (muscle_intensity + float(np.median(fat))) / 2]
     return float(np.median(fat))
 
@@ -58,9 +58,7 @@ def _layer(volume: NDArray, grid: Grid, muscle_intensity: float) -> tuple[NDArra
             continue
         depth_mm = ndimage.distance_transform_edt(body, sampling=sampling)
         layer[k] = body & (depth_mm > SKIN_MM) & (depth_mm < LAYER_MM)
-    k, j, i = np.meshgrid(
-        slices, np.arange(thin.shape[1]) * step[1], np.arange(thin.shape[2]) * step[0], indexing="ij"
-    )
+    k, j, i = np.meshgrid(slices, np.arange(thin.shape[1]) * step[1], np.arange(thin.shape[2]) * step[0], indexing="ij")
     return layer, thin, grid.to_world(np.stack([i, j, k], axis=-1))[..., 1]
 
 

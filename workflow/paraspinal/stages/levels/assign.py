@@ -1,0 +1,142 @@
+"""Levels of one scan: slabs and planes on its slices, as structs of the column ``slabs``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from paraspinal.core.levels import LUMBAR_BLOCK, STACK, level_by_name
+from paraspinal.core.tables import Row
+from paraspinal.core.vocab import LevelScheme, Reason
+from paraspinal.stages.levels.slabs import Stack, Vector, Weights
+from paraspinal.stages.levels.spine import Disc, Vertebra, discs_of, least_confidence, mean_axis
+
+FULL_COVERAGE = 1.0 - 1e-9
+"""A level counts as fully covered from here on; rounding of the intersections stays below it."""
+
+Slab = Row
+Covered = tuple[Weights, float] | None
+"""Slice weights and covered share; None where the level cannot be placed on the slices."""
+
+
+def unresolved_slabs(stack: Stack) -> list[Slab]:
+    """Levels of a scan without a spine: one that says so, and the stack."""
+    none = _slab(stack, None, LevelScheme.NONE, None, reason=Reason.LEVEL_UNRESOLVED)
+    return [none, _stack_slab(stack)]
+
+
+def resolved_slabs(stack: Stack, vertebrae: Sequence[Vertebra], max_disc_angle_deg: float) -> list[Slab]:
+    """Levels of a scan whose slices lie among these vertebrae (head to foot).
+
+    A group of slices on one disc gets that disc only (``disc_stack`` over its slices, ``disc_mid`` at its mid plane);
+    any other stack gets every vertebra (slab and mid plane), every disc (mid plane) and the block L1_L5. Levels out of
+    the stack's reach are listed with coverage 0. The stack itself is always the last.
+    """
+    discs = [d for d in discs_of(vertebrae) if level_by_name(d.level).is_measured]
+    group = disc_of_group(stack, vertebrae, discs, max_disc_angle_deg)
+    if group is not None:
+        whole = np.ones(stack.n_slices), 1.0
+        stacked = _slab(stack, group.level, LevelScheme.DISC_STACK, whole, group.confidence, group.mid.normal)
+        return [stacked, _disc_slab(stack, group), _stack_slab(stack)]
+    slabs = []
+    for vertebra in vertebrae:
+        if level_by_name(vertebra.level).is_measured:
+            slabs += _vertebra_slabs(stack, vertebra)
+    slabs += [_disc_slab(stack, disc) for disc in discs]
+    slabs += _block_slab(stack, vertebrae)
+    return [*slabs, _stack_slab(stack)]
+
+
+def disc_of_group(
+    stack: Stack, vertebrae: Sequence[Vertebra], discs: Sequence[Disc], max_angle_deg: float
+) -> Disc | None:
+    """Name the disc a few oblique slices were planned on; None if the stack is no such group.
+
+    A group holds the mid-plane point of exactly one disc, is tilted to it by at most ``max_angle_deg``, and covers no
+    vertebra from end plate to end plate (else it is a stack of its own right).
+    """
+    held = [d for d in discs if -0.5 <= stack.position(d.mid.point_mm) <= stack.n_slices - 0.5]
+    if len(held) != 1 or stack.angle_deg(held[0].mid.normal) > max_angle_deg:
+        return None
+    for vertebra in vertebrae:
+        covered = vertebra_cover(stack, vertebra)
+        if covered is not None and covered[1] >= FULL_COVERAGE:
+            return None
+    return held[0]
+
+
+def vertebra_ends(stack: Stack, vertebra: Vertebra) -> tuple[float, float] | None:
+    """Positions where the line through the body centre along the slice normal crosses the two end plates."""
+    if vertebra.superior is None or vertebra.inferior is None:
+        return None
+    top = stack.crossing(vertebra.centre_mm, vertebra.superior)
+    bottom = stack.crossing(vertebra.centre_mm, vertebra.inferior)
+    return None if top is None or bottom is None else (top, bottom)
+
+
+def vertebra_cover(stack: Stack, vertebra: Vertebra) -> Covered:
+    """Weigh the slices of the slab of a vertebra."""
+    ends = vertebra_ends(stack, vertebra)
+    return None if ends is None else stack.slab(*ends)
+
+
+def _vertebra_slabs(stack: Stack, vertebra: Vertebra) -> list[Slab]:
+    ends = vertebra_ends(stack, vertebra)
+    axis = mean_axis(vertebra.plates)
+    cover = {
+        LevelScheme.VERTEBRA_SLAB: None if ends is None else stack.slab(*ends),
+        LevelScheme.VERTEBRA_MID: None if ends is None else stack.plane(sum(ends) / 2),
+    }
+    return [
+        _slab(stack, vertebra.level, scheme, covered, vertebra.confidence, axis, vertebra.body_area_mm2)
+        for scheme, covered in cover.items()
+    ]
+
+
+def _disc_slab(stack: Stack, disc: Disc) -> Slab:
+    covered = stack.plane(stack.position(disc.mid.point_mm))
+    return _slab(stack, disc.level, LevelScheme.DISC_MID, covered, disc.confidence, disc.mid.normal)
+
+
+def _block_slab(stack: Stack, vertebrae: Sequence[Vertebra]) -> list[Slab]:
+    block = level_by_name(LUMBAR_BLOCK)
+    first, last = level_by_name(block.cranial or ""), level_by_name(block.caudal or "")
+    inside = [v for v in vertebrae if first.order <= level_by_name(v.level).order <= last.order]
+    if not inside or inside[0].level != first.name or inside[-1].level != last.name:
+        return []
+    top, bottom = vertebra_ends(stack, inside[0]), vertebra_ends(stack, inside[-1])
+    covered = None if top is None or bottom is None else stack.slab(top[0], bottom[1])
+    axis = mean_axis([p for v in inside for p in v.plates])
+    return [_slab(stack, block.name, LevelScheme.SLICE_BLOCK, covered, least_confidence(inside), axis)]
+
+
+def _stack_slab(stack: Stack) -> Slab:
+    return _slab(stack, STACK, LevelScheme.SLICE_BLOCK, (np.ones(stack.n_slices), 1.0))
+
+
+def _slab(
+    stack: Stack,
+    level: str | None,
+    scheme: LevelScheme,
+    covered: Covered,
+    confidence: float | None = None,
+    axis: Vector | None = None,
+    body_area_mm2: float | None = None,
+    reason: Reason | None = None,
+) -> Slab:
+    if reason is None and covered is None:
+        reason = Reason.LEVEL_UNRESOLVED
+    elif reason is None and covered is not None and covered[1] < FULL_COVERAGE:
+        reason = Reason.COVERAGE_PARTIAL
+    return {
+        "level": level,
+        "level_scheme": scheme.value,
+        "slice_weights": None if covered is None else covered[0].tolist(),
+        "coverage_frac": None if covered is None else min(covered[1], 1.0),
+        "confidence": confidence,
+        "slice_tilt_deg": None if axis is None else stack.angle_deg(axis),
+        "body_area_mm2": body_area_mm2,
+        "disc_area_mm2": None,  # discs are found as planes, their area is not measured
+        "reason_code": None if reason is None else reason.value,
+    }

@@ -1,0 +1,103 @@
+"""Measure: size and fat of every muscle, side and level of a scan, in the native grid of the image."""
+
+from __future__ import annotations
+
+from paraspinal.core.errors import DataError
+from paraspinal.core.geometry import tilt_deg
+from paraspinal.core.labels import muscle_labels
+from paraspinal.core.schemas import LEVELS_SHARD, MEASURE
+from paraspinal.core.shards import Stage, Work, per_item
+from paraspinal.core.tables import Row
+from paraspinal.core.vocab import LevelNumbering, LevelScheme, LevelSource, Muscle, Reason, Side, Status
+from paraspinal.stages.measure.fat import FatProfile, no_fat, profile_of
+from paraspinal.stages.measure.regions import regions_of
+from paraspinal.stages.measure.scan import LabelMap, fat_methods
+from paraspinal.stages.measure.size import Slices, asymmetry_pct, size_of, weights_of
+
+
+def measure(row: Row, work: Work) -> Row:
+    """Add the metric rows to a muscle scan; other scans pass through.
+
+    Raises DataError if there is no label map or it shows no muscle at all.
+    """
+    if row["role"] != "muscles":
+        return dict(row)
+    label_map = LabelMap.read(row, work)
+    grid = label_map.grid
+    codes = muscle_labels()
+    pixel_area_mm2 = grid.voxel_volume_mm3 / grid.spacing_mm[2]
+    regions = regions_of(label_map.labels, list(codes.values()), pixel_area_mm2)
+    missing = [code for code, region in regions.items() if region.is_empty]
+    if len(missing) == len(codes):
+        raise DataError(Reason.SEG_EMPTY, "no muscle in the label map")
+    methods, reason = fat_methods(row, work, label_map, regions)
+    profiles = {code: [profile_of(method, code, region) for method in methods] for code, region in regions.items()}
+    slabs = row["slabs"] or []
+    slices = Slices(
+        spacing_mm=grid.spacing_mm[2],
+        tilt_to_scanner_deg=tilt_deg(grid.normal),
+        holds_disc_group=any(s["level_scheme"] == LevelScheme.DISC_STACK for s in slabs),
+    )
+    min_coverage_frac = work.settings.measure.min_coverage_frac
+    metrics: list[Row] = []
+    for slab in slabs:
+        sizes = {key: size_of(regions[code], slab, slices, min_coverage_frac) for key, code in codes.items()}
+        _add_asymmetry(sizes)
+        for (muscle, side), size in sizes.items():
+            base = {**_origin(row, slab), **size, "muscle": muscle.value, "side": side.value}
+            metrics += [{**base, **fat} for fat in _fat(slab, size, profiles[codes[muscle, side]], reason)]
+    return {**row, "metrics": metrics, **_state(row, missing)}
+
+
+def _add_asymmetry(sizes: dict[tuple[Muscle, Side], Row]) -> None:
+    for muscle in Muscle:
+        pair = [sizes[muscle, side] for side in (Side.LEFT, Side.RIGHT)]
+        signed, absolute = asymmetry_pct(*(size.get("acsa_mm2") for size in pair))
+        for size in pair:
+            size["asym_signed_pct"], size["asym_abs_pct"] = signed, absolute
+
+
+def _fat(slab: Row, size: Row, profiles: list[FatProfile], reason: Reason | None) -> list[Row]:
+    """The columns on fat: one row per method, or one row that says why there is none."""
+    if reason is not None:
+        return [{"fi_method": None, "fcsa_mm2": None, **no_fat(reason)}]
+    acsa, weights = size.get("acsa_mm2"), weights_of(slab)
+    rows: list[Row] = []
+    for profile in profiles:
+        if acsa is None or weights is None:
+            fat: Row = {**no_fat(None), "fi_reason_code": size["reason_code"]}
+        else:
+            fat = dict(profile.at(weights))
+        fcsa = None if acsa is None or fat["fi"] is None else acsa * (1.0 - fat["fi"])
+        rows.append({"fi_method": profile.method.value, "fcsa_mm2": fcsa, **fat})
+    return rows
+
+
+def _origin(row: Row, slab: Row) -> Row:
+    return {
+        "level": slab["level"],
+        "level_scheme": slab["level_scheme"],
+        "level_source": row["level_source"] or LevelSource.NONE.value,
+        "level_numbering": row["level_numbering"] or LevelNumbering.UNRESOLVED.value,
+        "level_confidence": slab["confidence"],
+        "lstv_suspected": row["lstv_suspected"],
+        "sequence": row["sequence"],
+        "model_sha256": row["model_sha256"],
+    }
+
+
+def _state(row: Row, missing: list[int]) -> Row:
+    if not missing or row["status"] != Status.OK:
+        return {}
+    detail = f"{len(missing)} of {len(muscle_labels())} muscles not found"
+    return {"status": Status.WARN.value, "reason_code": Reason.SEG_PARTIAL.value, "detail": detail}
+
+
+STAGE = Stage(
+    name="measure",
+    module="paraspinal.stages.measure",
+    reads=LEVELS_SHARD,
+    writes=MEASURE,
+    process=per_item(measure),
+    parameters=lambda settings: {"min_coverage_frac": settings.measure.min_coverage_frac},
+)

@@ -1,0 +1,89 @@
+"""Fat infiltration as every method sees it: sums of a numerator and a denominator over the voxels of a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paraspinal.core.vocab import FiMethod, Reason
+from paraspinal.stages.measure.regions import Edge, Region, Voxels
+
+Floats = NDArray[np.float64]
+Parts = tuple[Floats, Floats]
+"""Numerator and denominator of a fat fraction, one value per voxel or per slice."""
+
+RANGE_TOLERANCE_FRAC = 0.02
+"""Noise may carry a mean fraction this far below 0 or above 1; it is then set to the bound. Farther out it is null."""
+
+
+@dataclass(frozen=True)
+class FatMethod:
+    """One way to read fat infiltration off a scan.
+
+    ``parts`` maps a label code and voxels to numerator and denominator per voxel; ``reasons`` says for which codes the
+    method may not be used and why; ``out_of_range`` is what a fraction far outside [0, 1] means.
+    """
+
+    method: FiMethod
+    parts: Callable[[int, Voxels], Parts]
+    reasons: Mapping[int, Reason] = field(default_factory=dict)
+    out_of_range: Reason = Reason.OUTLIER
+
+
+@dataclass(frozen=True)
+class FatProfile:
+    """Numerator and denominator per slice of one muscle by one method, for the mask and its two neighbours."""
+
+    method: FiMethod
+    per_slice: Mapping[Edge, Parts]
+    reason: Reason | None
+    out_of_range: Reason
+
+    def at(self, weights: Floats) -> dict[str, float | str | None]:
+        """Fat infiltration of a level by its slice weights: the columns ``fi*`` of a metric row."""
+        if self.reason is not None:
+            return no_fat(self.reason)
+        fi, reason = self._fraction(Edge.AS_SEGMENTED, weights)
+        if fi is None:
+            return no_fat(reason)
+        return {
+            "fi": fi,
+            "fi_eroded": self._fraction(Edge.ERODED, weights)[0],
+            "fi_dilated": self._fraction(Edge.DILATED, weights)[0],
+            "fi_reason_code": None,
+        }
+
+    def _fraction(self, edge: Edge, weights: Floats) -> tuple[float | None, Reason | None]:
+        numerator, denominator = self.per_slice[edge]
+        total = float(weights @ denominator)
+        if not total > 0:
+            return None, Reason.CONSTANT_IMAGE
+        value = float(weights @ numerator) / total
+        if not -RANGE_TOLERANCE_FRAC <= value <= 1.0 + RANGE_TOLERANCE_FRAC:
+            return None, self.out_of_range
+        return min(max(value, 0.0), 1.0), None
+
+
+def no_fat(reason: Reason | None) -> dict[str, float | str | None]:
+    """The columns ``fi*`` of a metric row without a fat infiltration."""
+    code = None if reason is None else reason.value
+    return {"fi": None, "fi_eroded": None, "fi_dilated": None, "fi_reason_code": code}
+
+
+def profile_of(method: FatMethod, code: int, region: Region) -> FatProfile:
+    """Sum the parts of a method over the voxels of every slice of a muscle."""
+    reason = Reason.SEG_EMPTY if region.is_empty else method.reasons.get(code)
+    n_slices = region.area_mm2.size
+    per_slice = {}
+    if reason is None:
+        for edge, voxels in region.voxels.items():
+            numerator, denominator = method.parts(code, voxels)
+            k = voxels[0]
+            per_slice[edge] = (
+                np.bincount(k, numerator, n_slices).astype(np.float64),
+                np.bincount(k, denominator, n_slices).astype(np.float64),
+            )
+    return FatProfile(method.method, per_slice, reason, method.out_of_range)
