@@ -16,7 +16,7 @@ from paraspinal.phantom.body import Body
 from paraspinal.phantom.fat import FatField
 from paraspinal.phantom.muscles import SideMuscles, muscle_contours
 from paraspinal.phantom.parameters import AnatomyParameters, sample_parameters
-from paraspinal.phantom.shapes import Contour, Doubles, Floats, ZAxis, ZIndex, lookup, noise
+from paraspinal.phantom.shapes import Contour, Floats, ZAxis, ZIndex, lookup, noise
 from paraspinal.phantom.spine import EndPlates, MidPlane, Spine
 from paraspinal.phantom.tissue import Tissue
 from paraspinal.phantom.vertebrae import Column
@@ -172,7 +172,7 @@ class Anatomy:
         shrink = np.clip(1 - 0.17 * (spine.station - 4.6), 0.25, 1)
         arch = spine.centre_mm + back * (0.92 * spine.depth + p.canal_depth_mm * shrink)[:, None]
         order = np.argsort(arch[:, 2])
-        return np.interp(self.axis.z_mm, arch[order, 2], arch[order, 1]).astype(np.float32)
+        return np.asarray(np.interp(self.axis.z_mm, arch[order, 2], arch[order, 1]), dtype=np.float32)
 
     def _muscle_back(self) -> Floats:
         """Return how far back the erector compartment reaches in every row."""
@@ -181,9 +181,4 @@ class Anatomy:
             shape = contours.compartment
             direction = np.sin(np.arange(shape.radius_mm.shape[1]) * (2 * np.pi / shape.radius_mm.shape[1]))
             reach.append(shape.centre_y_mm + (shape.radius_mm * direction).max(axis=1))
-        return np.max(reach, axis=0).astype(np.float32)
-
-    @property
-    def extent_mm(self) -> Doubles:
-        """Return (2, 3) lower and upper corner of a box that holds the eight muscles."""
-        return np.array([[-125.0, -150.0, -160.0], [125.0, 130.0, 130.0]])
+        return np.asarray(np.max(reach, axis=0), dtype=np.float32)

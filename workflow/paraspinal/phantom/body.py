@@ -5,18 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from paraspinal.phantom.parameters import AnatomyParameters
-from paraspinal.phantom.shapes import Floats, ZAxis, ZIndex, lookup, noise, profile, smoothstep, superellipse
-from paraspinal.phantom.spine import LAST_LUMBAR, Doubles
+from paraspinal.phantom.shapes import Doubles, Floats, ZAxis, ZIndex, lookup, noise, profile, smoothstep, superellipse
+from paraspinal.phantom.spine import LAST_LUMBAR
 from paraspinal.phantom.tissue import Tissue
 
 OUTLINE_EXPONENT = 2.35
+BACK_WALL_EXPONENT = 1.5
+"""The wall behind the flank runs straight to the edge of the erector spinae; fat fills the rest under the skin."""
+
 SKIN_MM = 2.0
 FASCIA_BEHIND_MM = 3.0
 """Fat between the fascia of the erector spinae and the inner outline of the trunk."""
 
 _STATIONS = (-4.0, -2.0, 0.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 _WIDTH = (0.93, 0.95, 0.96, 0.95, 0.97, 1.02, 1.07, 1.1, 1.12)
-_BACK_FAT = (0.55, 0.6, 0.75, 1.0, 1.15, 1.4, 1.6, 1.5, 1.4)
+_BACK_FAT = (0.5, 0.55, 0.65, 0.85, 1.0, 1.2, 1.25, 1.2, 1.2)
 _CENTRE_Y = (-8.0, -10.0, -12.0, -15.0, -15.0, -14.0, -10.0, -5.0, 0.0)
 _FURROW_MM = (4.0, 6.0, 7.0, 7.0, 6.0, 4.0, 2.0, 4.0, 14.0)
 
@@ -31,8 +34,8 @@ class Body:
         self.p = p
         self.size = p.vertebra_width_mm / 48.0
         rng = np.random.default_rng([p.seed, 23])
-        self.loops = noise(rng, (48.0, 48.0, 60.0), 9)
-        self.contents = noise(rng, (20.0, 20.0, 20.0), 6)
+        self.loops = noise(rng, (75.0, 75.0, 80.0), 9)
+        self.contents = noise(rng, (34.0, 34.0, 34.0), 7)
         self.layers = noise(rng, (90.0, 90.0, 90.0), 5)
         self.jitter = rng.normal(size=16) * min(p.deformation_mm / 2.0, 2.0)
         self.level = level.astype(np.float32)
@@ -47,10 +50,9 @@ class Body:
         self.inner_back = back_y + np.float32(FASCIA_BEHIND_MM) - self.outline_y
         self.front = np.full(axis.n_rows, p.body_front_mm, dtype=np.float32) + self.outline_y
         self.furrow = at(_FURROW_MM)
-        crest = LAST_LUMBAR + 0.15 - p.iliac_crest_offset_mm / 37.0
-        self.crest_z = float(np.interp(-crest, -level[::-1], axis.z_mm[::-1])) if level[0] < level[-1] else float(
-            np.interp(-crest, -level, axis.z_mm)
-        )
+        crest = LAST_LUMBAR - 0.3 - p.iliac_crest_offset_mm / 37.0
+        # Levels fall as z rises: both are reversed for the interpolation.
+        self.crest_z = float(np.interp(crest, level[::-1], axis.z_mm[::-1]))
 
     def __call__(self, x: Floats, y: Floats, z: Floats, at: ZIndex) -> np.ndarray:
         """Classify points (n,) given in soft-tissue coordinates."""
@@ -69,8 +71,11 @@ class Body:
         below_skin = (1 / np.maximum(outer, 1e-3) - 1) * radius
         lateral_fat = np.float32(p.subcutaneous_fat_mm * 0.9)
         front_fat = np.float32(p.subcutaneous_fat_mm * 1.05)
-        inner = superellipse(
-            x / (width - lateral_fat), dy / np.where(is_back, inner_back, front - front_fat), OUTLINE_EXPONENT
+        inner_x, inner_y = x / (width - lateral_fat), dy / np.where(is_back, inner_back, front - front_fat)
+        inner = np.where(
+            is_back,
+            superellipse(inner_x, inner_y, BACK_WALL_EXPONENT),
+            superellipse(inner_x, inner_y, OUTLINE_EXPONENT),
         )
         wall_depth = (1 / np.maximum(inner, 1e-3) - 1) * radius
         tissue[outer < 1] = Tissue.SUBCUTANEOUS_FAT
@@ -96,17 +101,18 @@ class Body:
         tissue = np.full(x.shape, Tissue.VISCERAL_FAT, dtype=np.uint8)
         side = np.abs(x)
         # Wall: thick at the flank, thin in front, ending at the edge of the quadratus lumborum.
-        flank = smoothstep(42.0, 22.0, y)
+        flank = smoothstep(74.0, 92.0, side) * (y > -20) + (y <= -20)
         rectus = 0.5 + 0.5 * smoothstep(70.0, 100.0, side) + 0.25 * np.exp(-(((side - 38) / 22) ** 2)) * (y < 0)
-        wall = np.float32(p.abdominal_wall_mm) * flank * np.where(y < -30, rectus, 1.0)
-        wall = wall * (1 + 0.12 * self.layers(x, y, z))
+        wavy = 1 + 0.12 * self.layers(x, y, z)
+        wall = np.float32(p.abdominal_wall_mm) * flank * np.where(y < -30, rectus, 1.0) * wavy
         in_wall = depth < wall
         # Cavity: in front of the spine and psoas, inside the wall.
-        cavity = ~in_wall & (depth > wall + 2.5) & (y < cy - 22 + 14 * smoothstep(55, 85, side) + 0.25 * side * (side < 90))
+        floor = cy - 22 + 14 * smoothstep(55, 85, side) + 0.25 * side * (side < 90)
+        cavity = ~in_wall & (depth > wall + 2.5) & (y < floor)
         share = np.float32(1.1 * (p.visceral_fat_frac - 0.42) * 2)
         loop = self.loops(x, y, z)
         tissue[cavity & (np.abs(loop) > share * 0.55)] = Tissue.BOWEL
-        gas = cavity & (np.abs(loop) > share * 0.55 + 0.75) & (y < -45) & (self.contents(x, y, z) > 0.3)
+        gas = cavity & (np.abs(loop) > share * 0.55 + 0.8) & (y < -45) & (self.contents(x, y, z) > 0.9)
         tissue[gas] = Tissue.BOWEL_GAS
         colon = np.hypot((side - 100 - j[0]) / 17, (y + 18 + j[1]) / 19) * (1 + 0.12 * self.contents(x, y, z))
         tissue[(colon < 1) & ~in_wall & (level > 0.5) & (level < 5)] = Tissue.BOWEL
@@ -168,7 +174,7 @@ class Body:
     ) -> np.ndarray:
         """Paint the iliac blades with iliacus inside and gluteal muscles outside."""
         side = np.abs(x) / self.size
-        down = np.clip((self.crest_z - z) / 60.0, 0, 1.6)
+        down = np.clip((self.crest_z - z) / 75.0, 0, 1.6)
         u, v = side - 12, y + 14
         reach = np.hypot(u, v)
         angle = np.rad2deg(np.arctan2(v, u))
@@ -183,7 +189,8 @@ class Body:
         tissue[outer] = Tissue.OTHER_MUSCLE
         seam = outer & (np.abs(offset - 15 - 0.25 * (angle - 20)) < 0.8)
         tissue[seam] = Tissue.FASCIA
-        inner = (offset < 0) & (offset > -(15 + 9 * down) * np.clip(1 - ((angle - middle + 8) / (spread + 1)) ** 2, 0, 1))
+        belly = np.clip(1 - ((angle - middle + 8) / (spread + 1)) ** 2, 0, 1)
+        inner = (offset < 0) & (offset > -(15 + 9 * down) * belly)
         tissue[inner & (angle < 45)] = Tissue.OTHER_MUSCLE
         blade = within & (np.abs(offset) < thick) & (down > 0)
         tissue[blade] = Tissue.CORTICAL_BONE

@@ -13,6 +13,9 @@ from paraspinal.phantom.shapes import Floats, noise
 STREAK_CONTRAST = 1.5
 """Logit units per standard deviation of the streak noise: a few fat-rich streaks in lean muscle."""
 
+_BEND_FRAC = 0.4
+"""How far the patches bend the streaks, in wavelengths."""
+
 _BISECTIONS = 30
 _LOGIT_LIMIT = 14.0
 
@@ -27,9 +30,9 @@ class FatField:
     def __init__(self, p: AnatomyParameters, samples: Callable[[], tuple[Floats, np.ndarray]]) -> None:
         """Calibrate; `samples()` gives points (n, 3) in LPS mm and their labels (n,)."""
         rng = np.random.default_rng([p.seed, 41])
-        wavelength = p.streak_mm
+        self._wavelength_mm = wavelength = p.streak_mm
         # Streaks follow the fibres, which run nearly along z.
-        self._streaks = noise(rng, (wavelength, wavelength, 8 * wavelength), 14)
+        self._streaks = noise(rng, (wavelength, wavelength, 8 * wavelength), 16, spread=(0.35, 2.0))
         self._patches = noise(rng, (4 * wavelength, 4 * wavelength, 9 * wavelength), 6)
         self._caudal_per_mm = p.caudal_fat_gain / 100.0
         points, label = samples()
@@ -51,7 +54,10 @@ class FatField:
 
     def _score(self, points: Floats) -> Floats:
         x, y, z = (np.ascontiguousarray(points[:, k]) for k in range(3))
-        waves = STREAK_CONTRAST * (0.85 * self._streaks(x, y, z) + 0.5 * self._patches(x, y, z))
+        patches = self._patches(x, y, z)
+        # Shifting the streaks by the patches bends them, so that they do not form a lattice.
+        bend = np.float32(_BEND_FRAC * self._wavelength_mm) * patches
+        waves = STREAK_CONTRAST * (0.85 * self._streaks(x + bend, y - 0.7 * bend, z) + 0.5 * patches)
         return np.asarray(waves - np.float32(self._caudal_per_mm) * z, dtype=np.float32)
 
     @staticmethod

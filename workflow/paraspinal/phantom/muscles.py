@@ -70,6 +70,9 @@ _QL_Y = (27.0, 25.0, 23.5, 22.0, 20.5, 19.0, 17.0, 17.0, 17.0, 17.0, 17.0)
 _QL_ASPECT = (3.6, 3.6, 3.5, 3.4, 3.3, 3.2, 2.7, 2.6, 2.6, 2.6, 2.6)
 _QL_TILT = (28.0, 26.0, 22.0, 18.0, 10.0, -4.0, -14.0, -14.0, -14.0, -14.0, -14.0)
 
+END_AREA_MM2 = 20.0
+"""Below this normal area a muscle has ended: slivers would not be seen as muscle."""
+
 _MF_FASCIA_EXTRA_AREA = 1.04
 """The compartment holds the two muscles and the septum between them."""
 
@@ -106,7 +109,7 @@ def _compartment_stations() -> tuple[tuple[float, ...], Doubles, Doubles]:
 def _scaled(shape: Contour, area: Floats, gain: float, anchor: tuple[Floats, Floats], ripple: Floats) -> Contour:
     """Give a contour `gain` times the normal `area` per row, growing from an anchor, and make it irregular."""
     radius = shape.radius_mm * ripple
-    wanted = np.maximum(area, 0) * np.float32(gain)
+    wanted = np.where(area < END_AREA_MM2, 0, area) * np.float32(gain)
     factor = np.sqrt(wanted / np.maximum(contour_area(radius), 1e-3)).astype(np.float32)
     growth = np.float32(np.sqrt(gain))
     x = anchor[0] + (shape.centre_x_mm - anchor[0]) * growth

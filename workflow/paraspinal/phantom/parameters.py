@@ -9,7 +9,6 @@ import numpy as np
 
 from paraspinal.core.vocab import Muscle, Side
 
-
 MuscleValues = Mapping[tuple[Muscle, Side], float]
 """One number per muscle and side."""
 

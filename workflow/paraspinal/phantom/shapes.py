@@ -12,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
+Floats = np.ndarray
+"""Single precision: points and fields."""
+
+Doubles = np.ndarray
+"""Double precision: planes and whatever ends in a table."""
 
 N_ANGLES = 128
 """Directions of a contour table; 2.8 degrees are under 2 mm on the longest muscle border."""
@@ -127,7 +130,7 @@ def contour(centre_x: Floats, centre_y: Floats, radius: Floats) -> Contour:
 
 def angles() -> Doubles:
     """Return the directions of a contour table (radians)."""
-    return np.arange(N_ANGLES) * (2 * np.pi / N_ANGLES)
+    return np.linspace(0, 2 * np.pi, N_ANGLES, endpoint=False)
 
 
 def superellipse_radius(
@@ -190,13 +193,16 @@ class Noise:
 
 
 def noise(
-    rng: np.random.Generator, wavelength_mm: tuple[float, float, float], n_waves: int = 10
+    rng: np.random.Generator,
+    wavelength_mm: tuple[float, float, float],
+    n_waves: int = 10,
+    spread: tuple[float, float] = (0.7, 1.4),
 ) -> Noise:
-    """Draw a field whose typical wavelength along x, y, z is given (mm)."""
+    """Draw a field whose typical wavelength along x, y, z is given (mm), frequencies spread by the two factors."""
     direction = rng.normal(size=(n_waves, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    spread = rng.uniform(0.7, 1.4, size=(n_waves, 1))
-    waves = direction * np.sqrt(3) * spread * (2 * np.pi / np.asarray(wavelength_mm))
+    factor = rng.uniform(*spread, size=(n_waves, 1))
+    waves = direction * np.sqrt(3) * factor * (2 * np.pi / np.asarray(wavelength_mm))
     return Noise(
         waves.astype(np.float32), rng.uniform(0, 2 * np.pi, n_waves).astype(np.float32)
     )

@@ -161,10 +161,12 @@ class Spine:
         normal = self.plane_normal.astype(np.float32)
         offset = np.einsum("ij,ij->i", self.plane_point, self.plane_normal).astype(np.float32)
         height = points @ normal.T - offset  # (n, planes)
-        unit = np.clip((height < 0).sum(axis=1), 1, len(offset) - 1)
+        # The first plane, from the top, that the point is above; far away the curved tail of the chain crosses over.
+        height[:, -1] = 1.0
+        unit = np.clip(np.argmax(height >= 0, axis=1), 1, len(offset) - 1)
         rows = np.arange(len(points))
         above = np.maximum(-height[rows, unit - 1], 0)
-        below = np.maximum(height[rows, unit], 0)
+        below = np.maximum(height[rows, unit], 0)  # beyond the coccyx this is arbitrary, and so is the fraction
         fraction = above / np.maximum(above + below, 1e-3)
 
         def across(axis: Doubles) -> Floats:

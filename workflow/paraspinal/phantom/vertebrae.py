@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -43,6 +44,12 @@ class SpineTissue:
     tissue: np.ndarray
     label: np.ndarray
     is_set: np.ndarray
+
+
+class Paint(Protocol):
+    """Give the points of a mask a tissue and a label (one code, or a code per point)."""
+
+    def __call__(self, where: np.ndarray, kind: Tissue, code: np.ndarray | int = 0) -> None: ...
 
 
 def unit_labels(spine: Spine) -> np.ndarray:
@@ -126,22 +133,22 @@ class Column:
         in_nucleus = lumbar_disc & (superellipse(u / wide, (v - 1.5) / back, 2.2) < 0.66)
         # A thin disc has lost its bright nucleus.
         paint(in_nucleus & (self._disc_height(nearer) > 6.0), Tissue.NUCLEUS, self.labels[nearer])
-        vein = body & ~is_sacral & (np.abs(f - 0.5) < 0.06) & (np.abs(u) < 5) & (v > 0.25 * deep)
+        vein = body & ~is_sacral & (np.abs(f - 0.5) < 0.05) & (np.abs(u) < 3.5) & (v > 0.45 * deep)
         paint(vein, Tissue.CORTICAL_BONE, self.labels[unit])
         remnant = in_body & is_sacral & ~is_vertebra
         paint(remnant, Tissue.CORTICAL_BONE, self.labels[unit])
         is_s12 = unit == 2 * spine.first_sacral + 2
         paint(remnant & is_s12 & (rho < 0.8), Tissue.DISC, self.labels[unit])
 
-        self._canal(level, canal, u, canal_v, canal_depth, canal_width, x, y, z, in_body, paint)
+        self._canal(level, canal, u, canal_v, canal_depth, canal_width, z, in_body, paint)
         return SpineTissue(tissue, label, is_set)
 
     def _disc_height(self, unit: np.ndarray) -> Floats:
         heights = np.zeros(2 * len(self.spine.names) + 1, dtype=np.float32)
         heights[2 : 2 * len(self.spine.gap) + 1 : 2] = self.spine.gap
-        return heights[np.clip(unit, 0, len(heights) - 1)]
+        return np.asarray(heights[np.clip(unit, 0, len(heights) - 1)])
 
-    def _posterior(self, at: SpineCoordinates, level: Floats, wall: Floats, canal: Floats, paint) -> None:  # type: ignore[no-untyped-def]
+    def _posterior(self, at: SpineCoordinates, level: Floats, wall: Floats, canal: Floats, paint: Paint) -> None:
         """Paint pedicles, laminae, facets, transverse and spinous processes of the free vertebrae."""
         p, u, v = self.p, at.u, at.v
         side = np.abs(u)
@@ -185,13 +192,18 @@ class Column:
               Tissue.EPIDURAL_FAT)  # fmt: skip
         flavum = free & (canal >= 1) & (canal < 1.38) & (behind > canal_half)
         paint(flavum, Tissue.LIGAMENT)
-        paint(ligament, Tissue.LIGAMENT)
+        paint(ligament, Tissue.FASCIA)
+        paint(ligament & (np.abs(side - 1.4) < 0.7), Tissue.LIGAMENT)
         paint(bone_all, Tissue.CORTICAL_BONE)
-        deep_enough = (pedicle < 0.75) | (facet < 0.82) | (bar < 0.62) | ((canal > 1.12) & (canal < 1.42) & (g > -0.12) & (g < 0.29))
+        deep_roof = (canal > 1.12) & (canal < 1.42) & (g > -0.12) & (g < 0.29)
+        deep_enough = (pedicle < 0.75) | (facet < 0.82) | (bar < 0.62) | deep_roof
         marrow = bone_all & (deep_enough | ((edge < 0.93) & (side < half - 0.9)))
         paint(marrow, Tissue.POSTERIOR_ELEMENTS)
 
-    def _sacrum(self, at, level, half_depth, canal, canal_v, canal_depth, is_sacral, paint) -> None:  # type: ignore[no-untyped-def]
+    def _sacrum(
+        self, at: SpineCoordinates, level: Floats, half_depth: Floats, canal: Floats, canal_v: Floats,
+        canal_depth: Floats, is_sacral: np.ndarray, paint: Paint,
+    ) -> None:  # fmt: skip
         """Paint the wings, the dorsal plate and the median crest of the sacrum, and its foramina."""
         u, v, side = at.u, at.v, np.abs(at.u)
         code = int(self.labels[-1])
@@ -204,7 +216,8 @@ class Column:
         # The upper surface of the wings slopes down laterally: cut by a plane.
         ala_ok = is_sacral & (below > -0.36 + 0.006 * np.clip(side - 22, 0, None))
         dorsal = is_sacral & (canal >= 1) & (canal < 1.6) & (canal_v > -canal_depth)
-        dorsal |= is_sacral & (side < 0.55 * wing) & (v > half_depth) & (v < half_depth + 2 * canal_depth + 3) & (canal >= 1) & (ala < 1.5)
+        behind_body = (v > half_depth) & (v < half_depth + 2 * canal_depth + 3)
+        dorsal |= is_sacral & (side < 0.55 * wing) & behind_body & (canal >= 1) & (ala < 1.5)
         crest = is_sacral & (side < 3) & (canal_v > 0) & (canal_v < canal_depth + 9 - 2 * below)
         crest &= np.cos(2 * np.pi * below) > -0.4
         bone = (ala_ok & (ala < 1)) | dorsal | crest
@@ -215,7 +228,10 @@ class Column:
         hole = is_sacral & (foramen < 1) & (np.abs(np.mod(below + 0.5, 1.0) - 0.98) < 0.2) & (below < 3.6)
         paint(hole, Tissue.EPIDURAL_FAT)
 
-    def _canal(self, level, canal, u, canal_v, canal_depth, canal_width, x, y, z, in_body, paint) -> None:  # type: ignore[no-untyped-def]
+    def _canal(
+        self, level: Floats, canal: Floats, u: Floats, canal_v: Floats, canal_depth: Floats, canal_width: Floats,
+        z: Floats, in_body: np.ndarray, paint: Paint,
+    ) -> None:  # fmt: skip
         """Paint epidural fat, the dural sac, the cord and the roots of the cauda equina."""
         code = label_by_name("spinal_canal").code
         inside = (canal < 1) & ~in_body & (level < LAST_LUMBAR + 4.4)
@@ -231,7 +247,7 @@ class Column:
         cord = np.hypot(u / 5.2, canal_v / 4.2)
         paint(in_sac & (cord < thin), Tissue.CORD_OR_CAUDA, code)
         # Roots: fine dots in the posterior half of the sac, running along it.
-        dots = self.texture(x, y - 0.25 * z, 0.12 * z)
+        dots = self.texture(u, canal_v, z)
         lean = smoothstep(-0.5, 0.7, canal_v / canal_depth)
         roots = in_sac & (level > conus - 0.5) & (dots > 1.5 - 1.35 * lean) & (sac < 0.92)
         paint(roots, Tissue.CORD_OR_CAUDA, code)
