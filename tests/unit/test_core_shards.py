@@ -141,7 +141,11 @@ def test_a_fault_in_the_data_is_a_row(tmp_path: Path, settings: Settings, record
     recorder.fail["x"] = DataError(Reason.SEG_EMPTY, "nothing there")
     tally = run_shard(stage(recorder), "before", tmp_path, settings, 1)
     found = out(tmp_path)
-    assert (found["x"]["status"], found["x"]["reason_code"], found["x"]["detail"]) == ("failed", "SEG_EMPTY", "nothing there")
+    assert (found["x"]["status"], found["x"]["reason_code"], found["x"]["detail"]) == (
+        "failed",
+        "SEG_EMPTY",
+        "nothing there",
+    )
     assert found["y"]["status"] == "ok"
     assert dict(tally.items) == {"failed": 1, "ok": 1}
 

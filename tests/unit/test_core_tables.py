@@ -61,7 +61,16 @@ ALL = [t for t in vars(schemas).values() if isinstance(t, Table)]
 
 @pytest.mark.parametrize("table", ALL, ids=lambda t: t.name)
 def test_every_column_is_described_and_units_agree_with_names(table: Table) -> None:
-    units = {"_mm": "mm", "_mm2": "mm2", "_mm3": "mm3", "_deg": "degree", "_ms": "ms", "_pct": "%", "_frac": "1", "_t": "T"}
+    units = {
+        "_mm": "mm",
+        "_mm2": "mm2",
+        "_mm3": "mm3",
+        "_deg": "degree",
+        "_ms": "ms",
+        "_pct": "%",
+        "_frac": "1",
+        "_t": "T",
+    }
     for column in table.columns:
         assert column.description or column.formula, column.name
         for ending, unit in units.items():

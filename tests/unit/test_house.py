@@ -62,6 +62,7 @@ def test_package_imports_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     import subprocess
     import sys
 
-    code = "import sys, paraspinal.cohort.plan, paraspinal.cohort.aggregate, paraspinal.models.registry; print('torch' in sys.modules)"
+    rooms = "paraspinal.cohort.plan, paraspinal.cohort.aggregate, paraspinal.models.registry"
+    code = f"import sys, {rooms}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -18,13 +18,13 @@ rule aggregate:
         "logs/aggregate.log",
     benchmark:
         "benchmarks/aggregate.tsv"
-    params:
-        **stage_params("aggregate", settings),
+    conda:
+        "../../envs/tables.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
-    conda:
-        "../../envs/tables.yaml"
+    params:
+        **stage_params("aggregate", settings),
     shell:
         "python -m paraspinal stage aggregate > {log:q} 2>&1"

@@ -19,7 +19,9 @@ except ParaspinalError as error:
     raise WorkflowError(str(error))
 
 # Jobs run this checkout's package with the interpreter of the engine, or of the environment the profile activates.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+os.environ["PATH"] = os.pathsep.join(
+    [str(Path(sys.executable).parent), os.environ["PATH"]]
+)
 os.environ["PYTHONPATH"] = str(Path(workflow.current_basedir).parent)
 
 

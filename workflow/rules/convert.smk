@@ -10,13 +10,13 @@ rule convert:
         "logs/convert/shard-{shard}.log",
     benchmark:
         "benchmarks/convert/shard-{shard}.tsv"
-    params:
-        **stage_params("convert", settings),
+    conda:
+        "../../envs/convert.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
-    conda:
-        "../../envs/convert.yaml"
+    params:
+        **stage_params("convert", settings),
     shell:
         "python -m paraspinal stage convert --shard {wildcards.shard:q} > {log:q} 2>&1"

@@ -10,13 +10,13 @@ rule harmonize:
         "logs/harmonize/shard-{shard}.log",
     benchmark:
         "benchmarks/harmonize/shard-{shard}.tsv"
-    params:
-        **stage_params("harmonize", settings),
+    conda:
+        "../../envs/imaging.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
-    conda:
-        "../../envs/imaging.yaml"
+    params:
+        **stage_params("harmonize", settings),
     shell:
         "python -m paraspinal stage harmonize --shard {wildcards.shard:q} > {log:q} 2>&1"

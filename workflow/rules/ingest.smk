@@ -10,13 +10,13 @@ checkpoint ingest:
         "logs/ingest.log",
     benchmark:
         "benchmarks/ingest.tsv"
-    params:
-        **stage_params("ingest", settings),
+    conda:
+        "../../envs/convert.yaml"
     threads: settings.ingest.workers
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
-    conda:
-        "../../envs/convert.yaml"
+    params:
+        **stage_params("ingest", settings),
     shell:
         "python -m paraspinal stage ingest > {log:q} 2>&1 && touch {output.stamp:q}"

@@ -10,13 +10,13 @@ rule levels:
         "logs/levels/shard-{shard}.log",
     benchmark:
         "benchmarks/levels/shard-{shard}.tsv"
-    params:
-        **stage_params("levels", settings),
+    conda:
+        "../../envs/imaging.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
-    conda:
-        "../../envs/imaging.yaml"
+    params:
+        **stage_params("levels", settings),
     shell:
         "python -m paraspinal stage levels --shard {wildcards.shard:q} > {log:q} 2>&1"

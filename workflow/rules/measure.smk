@@ -10,13 +10,13 @@ rule measure:
         "logs/measure/shard-{shard}.log",
     benchmark:
         "benchmarks/measure/shard-{shard}.tsv"
-    params:
-        **stage_params("measure", settings),
+    conda:
+        "../../envs/imaging.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
-    conda:
-        "../../envs/imaging.yaml"
+    params:
+        **stage_params("measure", settings),
     shell:
         "python -m paraspinal stage measure --shard {wildcards.shard:q} > {log:q} 2>&1"

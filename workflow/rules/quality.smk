@@ -10,13 +10,13 @@ rule quality:
         "logs/quality/shard-{shard}.log",
     benchmark:
         "benchmarks/quality/shard-{shard}.tsv"
-    params:
-        **stage_params("quality", settings),
+    conda:
+        "../../envs/imaging.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
-    conda:
-        "../../envs/imaging.yaml"
+    params:
+        **stage_params("quality", settings),
     shell:
         "python -m paraspinal stage quality --shard {wildcards.shard:q} > {log:q} 2>&1"

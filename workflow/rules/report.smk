@@ -14,13 +14,13 @@ rule report:
         "logs/report.log",
     benchmark:
         "benchmarks/report.tsv"
-    params:
-        **stage_params("report", settings),
+    conda:
+        "../../envs/tables.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
-    conda:
-        "../../envs/tables.yaml"
+    params:
+        **stage_params("report", settings),
     shell:
         "python -m paraspinal stage report > {log:q} 2>&1"

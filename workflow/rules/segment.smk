@@ -10,14 +10,14 @@ rule segment:
         "logs/segment/shard-{shard}.log",
     benchmark:
         "benchmarks/segment/shard-{shard}.tsv"
-    params:
-        **stage_params("segment", settings),
+    conda:
+        "../../envs/segment.yaml"
     threads: settings.segment.threads
     resources:
         mem_mb=lambda wildcards, attempt: 6000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
         gpu=1 if settings.segment.device == "cuda" else 0,
-    conda:
-        "../../envs/segment.yaml"
+    params:
+        **stage_params("segment", settings),
     shell:
         "python -m paraspinal stage segment --shard {wildcards.shard:q} > {log:q} 2>&1"

@@ -36,13 +36,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """Build the argument parser."""
     root = argparse.ArgumentParser(
-        prog="paraspinal", description="From lumbar MRI to cohort tables of muscle size and fat. Research use, not diagnosis."
+        prog="paraspinal",
+        description="From lumbar MRI to cohort tables of muscle size and fat. Research use, not diagnosis.",
     )
     root.add_argument("--version", action="version", version=f"paraspinal {__version__}")
     subs = root.add_subparsers(required=True, metavar="COMMAND")
 
     demo = subs.add_parser("demo", help="write a phantom cohort as DICOM and run everything on it")
-    demo.add_argument("--folder", type=Path, default=Path(".demo"), help="where the phantom DICOM goes (default: .demo)")
+    demo.add_argument(
+        "--folder", type=Path, default=Path(".demo"), help="where the phantom DICOM goes (default: .demo)"
+    )
     _run_options(demo)
     demo.set_defaults(command=commands.demo)
 
@@ -90,7 +93,9 @@ def parser() -> argparse.ArgumentParser:
 def _run_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", help="results folder (default: `out` of the configuration)")
     command.add_argument("--config", type=Path, help="configuration file on top of config/config.yaml")
-    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one configuration key, dotted")
+    command.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="one configuration key, dotted"
+    )
     command.add_argument("--cores", type=int, default=2, help="CPU cores to use on this machine (default: 2)")
     command.add_argument("--workflow-profile", type=Path, help="profile of the engine, e.g. workflow/profiles/slurm")
     command.add_argument("engine", nargs="*", help="after --: options handed to snakemake as they are")

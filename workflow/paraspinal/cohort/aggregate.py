@@ -112,7 +112,12 @@ def _visits(inventory: pa.Table) -> pa.Table:
     return pa.Table.from_pandas(
         frame,
         schema=pa.schema(
-            [("subject", pa.string()), ("session", pa.string()), ("days_from_first_visit", pa.int64()), ("visit", pa.int64())]
+            [
+                ("subject", pa.string()),
+                ("session", pa.string()),
+                ("days_from_first_visit", pa.int64()),
+                ("visit", pa.int64()),
+            ]
         ),
         preserve_index=False,
         safe=False,
@@ -123,7 +128,8 @@ def _scans(quality: pa.Table, visits: pa.Table) -> pa.Table:
     frame = visits.to_pylist()
     lookup = {(row["subject"], row["session"]): row for row in frame}
     found = [
-        lookup.get((s, v), {}) for s, v in zip(quality["subject"].to_pylist(), quality["session"].to_pylist(), strict=True)
+        lookup.get((s, v), {})
+        for s, v in zip(quality["subject"].to_pylist(), quality["session"].to_pylist(), strict=True)
     ]
     for name in ("days_from_first_visit", "visit"):
         quality = quality.append_column(name, pa.array([row.get(name) for row in found], pa.int64()))
@@ -131,7 +137,16 @@ def _scans(quality: pa.Table, visits: pa.Table) -> pa.Table:
 
 
 def _levels(table: pa.Table) -> pa.Table:
-    keep = ("subject", "session", "scan_id", "level_source", "level_numbering", "level_scan_id", "lstv_suspected", "activity_id")
+    keep = (
+        "subject",
+        "session",
+        "scan_id",
+        "level_source",
+        "level_numbering",
+        "level_scan_id",
+        "lstv_suspected",
+        "activity_id",
+    )
     slabs = explode(table, "slabs", keep)
     weights = slabs["slice_weights"].to_pylist()
     covered = [[k for k, w in enumerate(row or []) if w > 0] for row in weights]
@@ -144,8 +159,10 @@ def _levels(table: pa.Table) -> pa.Table:
     slabs = slabs.rename_columns({"confidence": "level_confidence"})
     source = pc.fill_null(slabs["level_source"], "none")
     numbering = pc.fill_null(slabs["level_numbering"], "unresolved")
-    return slabs.drop(["level_source", "level_numbering"]).append_column("level_source", source).append_column(
-        "level_numbering", numbering
+    return (
+        slabs.drop(["level_source", "level_numbering"])
+        .append_column("level_source", source)
+        .append_column("level_numbering", numbering)
     )
 
 

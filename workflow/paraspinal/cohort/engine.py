@@ -102,7 +102,9 @@ def _watch(engine: subprocess.Popen[bytes], results: Path, console: Console) -> 
 
 
 def _bars(results: Path) -> Group:
-    bars = Progress(TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
+    bars = Progress(
+        TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}")
+    )
     for found in status(results):
         bad = sum(n for key, n in found.items.items() if key in ("failed", "upstream_failed"))
         bars.add_task(found.stage, completed=found.done, total=found.total or None, note=f"{bad} failed" if bad else "")
@@ -125,7 +127,9 @@ def _watch_plainly(engine: subprocess.Popen[bytes], results: Path, console: Cons
 
 def _failure(results: Path, began: float, returncode: int) -> ParaspinalError:
     """The error the first failed job wrote to its log, else a general one."""
-    logs = sorted((p for p in (results / "logs").rglob("*.log") if p.stat().st_mtime >= began), key=lambda p: p.stat().st_mtime)
+    logs = sorted(
+        (p for p in (results / "logs").rglob("*.log") if p.stat().st_mtime >= began), key=lambda p: p.stat().st_mtime
+    )
     for path in logs:
         found = _ERROR_LINE.search(path.read_text(encoding="utf-8", errors="replace"))
         if found:

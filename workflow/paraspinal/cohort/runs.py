@@ -57,7 +57,9 @@ def settings_of(results: Path) -> Settings:
         record = private_run_file(Path(config["private_dir"]).expanduser(), results, ".json")
         found = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {"input": ""}
     except (OSError, TypeError, KeyError, ValueError, yaml.YAMLError):
-        raise ConfigError("the results folder has no run_config.yaml of a run", hint="start with: paraspinal run") from None
+        raise ConfigError(
+            "the results folder has no run_config.yaml of a run", hint="start with: paraspinal run"
+        ) from None
     return load_settings({**config, "input": found["input"], "out": str(results)})
 
 
@@ -80,11 +82,11 @@ def _lock(results: Path) -> IO[str]:
         handle.seek(0)
         holder = handle.read().strip() or "another process"
         handle.close()
-        raise ResultsError(f"the results folder is in use by {holder}", hint="wait for it, or choose another OUT") from None
+        raise ResultsError(
+            f"the results folder is in use by {holder}", hint="wait for it, or choose another OUT"
+        ) from None
     handle.seek(0)
     handle.truncate()
     handle.write(f"process {os.getpid()} on {socket.gethostname()}")
     handle.flush()
     return handle
-
-

@@ -50,6 +50,6 @@ def _stage(results: Path, stage: str, shards: Counter[int]) -> StageStatus:
 def _share_done(path: Path) -> float:
     try:
         found = json.loads(path.read_text())
-        return float(found["done"]) / max(1, found["total"])
+        return float(found["done"]) / max(1.0, float(found["total"]))
     except (OSError, ValueError, KeyError):
         return 0.0

@@ -14,7 +14,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
 PLUMBING = frozenset(
-    f"paraspinal.core.{name}" for name in ("digest", "errors", "files", "paths", "receipts", "registry", "settings", "shards")
+    f"paraspinal.core.{name}"
+    for name in ("digest", "errors", "files", "paths", "receipts", "registry", "settings", "shards")
 )
 """Modules that decide when and where something is computed, never what comes out."""
 

@@ -51,5 +51,5 @@ def write_image(image: sitk.Image, path: Path) -> None:
 
 def array_of(image: sitk.Image) -> np.ndarray:
     """Copy the voxels into an array in (z, y, x) order, floats as float32."""
-    array = sitk.GetArrayFromImage(image)
+    array: np.ndarray = sitk.GetArrayFromImage(image)
     return array.astype(np.float32) if array.dtype == np.float64 else array

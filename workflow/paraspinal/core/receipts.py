@@ -61,7 +61,8 @@ class Receipt:
     def still_holds(self, results: Path) -> bool:
         """Whether every artifact is there and is still what the receipt says."""
         return all(
-            (results / path).is_file() and sha256_file(results / path) == sha256 for path, sha256 in self.outputs.items()
+            (results / path).is_file() and sha256_file(results / path) == sha256
+            for path, sha256 in self.outputs.items()
         )
 
 

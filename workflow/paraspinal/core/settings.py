@@ -146,7 +146,9 @@ def read_config(path: Path | None, over: dict[str, Any]) -> dict[str, Any]:
         try:
             found = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError):
-            raise ConfigError("the configuration file cannot be read", hint="expected YAML, see config/config.yaml") from None
+            raise ConfigError(
+                "the configuration file cannot be read", hint="expected YAML, see config/config.yaml"
+            ) from None
         if not isinstance(found, dict):
             raise ConfigError("the configuration file has no keys", hint="expected YAML, see config/config.yaml")
         config = merge(config, found)

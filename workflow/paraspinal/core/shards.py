@@ -1,7 +1,7 @@
 """The shard loop all stages share: one unit of work after the other, each done once, none able to stop the rest.
 
-A stage is a pure function from the previous stage's rows of one session (or one scan) to its own rows. The loop adds what every
-stage needs: reuse by receipt, statuses, artifacts, and an atomic shard table at the end.
+A stage is a pure function from the previous stage's rows of one session (or one scan) to its own rows. The loop adds
+what every stage needs: reuse by receipt, statuses, artifacts, and an atomic shard table at the end.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -127,13 +128,15 @@ def per_item(function: Callable[[Row, Work], Row]) -> Callable[[list[Row], Work]
     def process(rows: list[Row], work: Work) -> list[Row]:
         done = []
         for row in rows:
-            if not Status(row["status"]).is_usable:
-                done.append(dict(row))
-                continue
-            done.append(guarded(lambda row=row: [function(row, work)], [row])[0])
+            usable = Status(row["status"]).is_usable
+            done += guarded(partial(_one, function, row, work), [row]) if usable else [dict(row)]
         return done
 
     return process
+
+
+def _one(function: Callable[[Row, Work], Row], row: Row, work: Work) -> list[Row]:
+    return [function(row, work)]
 
 
 def guarded(function: Callable[[], list[Row]], rows: list[Row]) -> list[Row]:

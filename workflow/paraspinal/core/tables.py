@@ -90,7 +90,8 @@ class Table:
         table = pq.read_table(path)
         if not table.schema.equals(self.schema):
             raise ValueError(f"{self.name}: the file has another schema")
-        return table.to_pylist()
+        rows: list[Row] = table.to_pylist()
+        return rows
 
 
 def write_arrow(path: Path, table: pa.Table) -> None:
