@@ -1,0 +1,118 @@
+"""Read the cohort tables and decide which values a summary may use."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import yaml
+
+from paraspinal.core.errors import InputError
+from paraspinal.core.schemas import INVENTORY, LEVELS, METRICS, QUALITY, SCANS
+from paraspinal.core.tables import Table
+from paraspinal.core.vocab import Light
+
+SCAN_KEY = ["subject", "session", "scan_id"]
+SIZE_KEY = [*SCAN_KEY, "muscle", "side", "level", "level_scheme"]
+"""Key of a size; metrics repeat it once per fat method."""
+
+_METRIC_COLUMNS = [
+    *SIZE_KEY, "fi_method", "acsa_mm2", "volume_mm3", "fi", "fi_reason_code", "reason_code", "sequence",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The tables of one results folder, one frame each, columns as declared in the schemas.
+
+    ``metrics`` holds only the columns the report uses; ``trusted`` are its rows without those that a red flag
+    of the quality table speaks about.
+    """
+
+    inventory: pd.DataFrame
+    scans: pd.DataFrame
+    levels: pd.DataFrame
+    metrics: pd.DataFrame
+    quality: pd.DataFrame
+    dictionary: dict[str, Any]
+    config: dict[str, Any]
+    trusted: pd.DataFrame
+
+
+def read_cohort(results: Path) -> Cohort:
+    """Read ``tables/`` and ``run_config.yaml`` of a results folder.
+
+    Raises InputError if one is missing, unreadable or was written under another schema.
+    """
+    tables = results / "tables"
+    scans = _read(SCANS, tables)
+    metrics = _read(METRICS, tables, _METRIC_COLUMNS)
+    quality = _read(QUALITY, tables)
+    scans = scans.assign(visit_order=visit_order(scans))
+    return Cohort(
+        inventory=_read(INVENTORY, tables),
+        scans=scans,
+        levels=_read(LEVELS, tables),
+        metrics=metrics,
+        quality=quality,
+        dictionary=_document(tables / "dictionary.json"),
+        config=_document(results / "run_config.yaml"),
+        trusted=metrics[~flagged(metrics, quality, Light.RED)],
+    )
+
+
+def _read(table: Table, folder: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    path = folder / f"{table.name}.parquet"
+    try:
+        found = pq.read_schema(path)
+        frame: pd.DataFrame = pq.read_table(path, columns=columns).to_pandas()
+    except (OSError, ValueError):
+        raise InputError(f"the table {table.name} is missing or damaged", hint="run the workflow again") from None
+    if not found.equals(table.schema):
+        raise InputError(f"the table {table.name} was written by another version", hint="run the workflow again")
+    return frame
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError):
+        raise InputError(f"{path.name} is missing or damaged", hint="run the workflow again") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path.name} holds no keys", hint="run the workflow again")
+    return found
+
+
+def visit_order(scans: pd.DataFrame) -> pd.Series[int]:
+    """Rank the sessions of each person from 0: by visit number, then by name where the visit is not stated."""
+    order = scans.sort_values(["subject", "visit", "session"], na_position="last", kind="stable")
+    first_seen = order[["subject", "session"]].drop_duplicates()
+    rank = first_seen.groupby("subject").cumcount().rename("visit_order")
+    ranked = first_seen.assign(visit_order=rank)
+    return scans[["subject", "session"]].merge(ranked, how="left")["visit_order"].set_axis(scans.index)
+
+
+def flagged(metrics: pd.DataFrame, quality: pd.DataFrame, light: Light) -> pd.Series[bool]:
+    """Mark the metric rows that a flag of this light speaks about.
+
+    A null muscle, side or level in a flag stands for all of them. Flags are joined pattern by pattern of nulls,
+    at most eight joins whatever the number of flags.
+    """
+    marked = pd.Series(False, index=metrics.index)
+    flags = quality.loc[quality["light"] == light, [*SCAN_KEY, "muscle", "side", "level"]]
+    is_given = flags[["muscle", "side", "level"]].notna()
+    for pattern, rows in flags.groupby([is_given[c] for c in is_given]):
+        parts = [c for c, given in zip(is_given, pattern, strict=True) if given]
+        wanted = pd.MultiIndex.from_frame(rows[[*SCAN_KEY, *parts]])
+        marked |= pd.MultiIndex.from_frame(metrics[[*SCAN_KEY, *parts]]).isin(wanted)
+    return marked
+
+
+def sizes(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Keep one row per scan, muscle, side, level and scheme, whatever the number of fat methods."""
+    return metrics.drop_duplicates(SIZE_KEY)
