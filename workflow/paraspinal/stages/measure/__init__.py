@@ -100,4 +100,5 @@ STAGE = Stage(
     writes=MEASURE,
     process=per_item(measure),
     parameters=lambda settings: {"min_coverage_frac": settings.measure.min_coverage_frac},
+    is_per_row=True,
 )

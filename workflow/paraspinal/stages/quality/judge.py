@@ -1,0 +1,115 @@
+"""Flags from what the stages before recorded: states, levels, measures and uncertainty."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from functools import cache
+
+from paraspinal.core.labels import all_labels
+from paraspinal.core.levels import STACK
+from paraspinal.core.paths import RESOURCES
+from paraspinal.core.settings import QualitySettings
+from paraspinal.core.tables import Row
+from paraspinal.core.vocab import LevelScheme, Light, Muscle, Reason, Side, Status
+from paraspinal.stages.quality.flags import Flag
+
+PLAUSIBILITY = RESOURCES / "plausibility.tsv"
+"""Plausible cross-sections of one side at a disc, mm2."""
+
+MAX_ENTROPY = 0.5
+"""Mean entropy of a label (0 sure .. 1 no idea) above which its outline is doubtful."""
+MAX_FLIP_DISAGREEMENT = 0.25
+"""Doubtful when the outline of the mirrored image overlaps less than this (1 - Dice)."""
+
+_LIGHT_OF_STATUS = {
+    Status.OK: Light.GREEN,
+    Status.WARN: Light.AMBER,
+    Status.FAILED: Light.RED,
+    Status.UPSTREAM_FAILED: Light.RED,
+    Status.EXCLUDED: Light.AMBER,
+    Status.PENDING: Light.AMBER,
+}
+"""What was not measured is never green."""
+
+
+@cache
+def plausible_csa_mm2() -> dict[Muscle, tuple[float, float]]:
+    """Least and greatest plausible cross-section of each muscle, one side at a disc, mm2."""
+    with PLAUSIBILITY.open(newline="", encoding="utf-8") as handle:
+        return {
+            Muscle(row["muscle"]): (float(row["csa_min_mm2"]), float(row["csa_max_mm2"]))
+            for row in csv.DictReader(handle, delimiter="\t")
+        }
+
+
+def flags_of_state(row: Row) -> Iterator[Flag]:
+    """Flag what an earlier stage warned of, failed on or left out."""
+    status = Status(row["status"])
+    reason = None if row["reason_code"] is None else Reason(row["reason_code"])
+    light = _LIGHT_OF_STATUS[status]
+    if light is not Light.GREEN:
+        yield Flag(light, reason, row["detail"] or f"status {status.value}")
+    elif row["role"] == "none":
+        yield Flag(Light.AMBER, reason, "not measured")
+
+
+def flags_of_levels(row: Row) -> Iterator[Flag]:
+    """Flag missing levels, a suspected transitional vertebra, and Dixon images that do not add up."""
+    if row["role"] == "spine" and not row["vertebrae"]:
+        yield Flag(Light.AMBER, Reason.LEVEL_UNRESOLVED, "no vertebra found")
+    if row["level_reason_code"] is not None:
+        yield Flag(Light.AMBER, Reason(row["level_reason_code"]), "no numbered spine in the same frame of reference")
+    if row["lstv_suspected"]:
+        yield Flag(Light.AMBER, Reason.LSTV_SUSPECTED, "numbering may be off by one")
+    if (row["fi_reason_code"] or "").startswith("DIXON"):
+        yield Flag(Light.AMBER, Reason(row["fi_reason_code"]), "no fat infiltration")
+
+
+def flags_of_measures(row: Row, settings: QualitySettings) -> Iterator[Flag]:
+    """Flag implausible cross-sections and unequal sides."""
+    metrics = _without_methods(row["metrics"] or [])
+    at_disc = [m for m in metrics if m["level_scheme"] in (LevelScheme.DISC_MID, LevelScheme.DISC_STACK)]
+    whole = [m for m in metrics if m["level"] == STACK]
+    for metric in [m for m in at_disc if m["acsa_mm2"] is not None] or whole:
+        yield from _implausible(metric)
+    for muscle in Muscle:
+        sides = {m["side"]: m["acsa_mm2"] for m in whole if m["muscle"] == muscle.value}
+        left, right = (sides.get(side.value) for side in (Side.LEFT, Side.RIGHT))
+        if not left or not right:
+            continue
+        ratio = left / right
+        if not 1 / settings.max_side_ratio <= ratio <= settings.max_side_ratio:
+            detail = f"left/right {ratio:.2f}, limit {settings.max_side_ratio:g}"
+            yield Flag(Light.AMBER, Reason.OUTLIER, detail, muscle)
+
+
+def _implausible(metric: Row) -> Iterator[Flag]:
+    muscle, area = Muscle(metric["muscle"]), metric["acsa_mm2"]
+    low, high = plausible_csa_mm2()[muscle]
+    if area is not None and not low <= area <= high:
+        detail = f"cross-section {area:.0f} mm2, plausible {low:.0f} to {high:.0f}"
+        yield Flag(Light.AMBER, Reason.SEG_IMPLAUSIBLE, detail, muscle, Side(metric["side"]), metric["level"])
+
+
+def flags_of_uncertainty(row: Row) -> Iterator[Flag]:
+    """Flag muscles whose outline the model itself is unsure of."""
+    labels = {label.code: label for label in all_labels()}
+    for found in row["uncertainty"] or []:
+        label = labels[found["label"]]
+        doubts = []
+        if (found["entropy"] or 0.0) > MAX_ENTROPY:
+            doubts.append(f"entropy {found['entropy']:.2f}, limit {MAX_ENTROPY:g}")
+        if (found["flip_disagreement"] or 0.0) > MAX_FLIP_DISAGREEMENT:
+            doubts.append(f"mirrored disagreement {found['flip_disagreement']:.2f}, limit {MAX_FLIP_DISAGREEMENT:g}")
+        if doubts:
+            where = label.level if label.muscle is None else None
+            yield Flag(Light.AMBER, Reason.SEG_IMPLAUSIBLE, "; ".join(doubts), label.muscle, label.side, where)
+
+
+def _without_methods(metrics: list[Row]) -> list[Row]:
+    """One row per muscle, side, level and scheme: sizes repeat over the fat methods."""
+    first: dict[tuple[str, str, str, str], Row] = {}
+    for metric in metrics:
+        first.setdefault((metric["muscle"], metric["side"], metric["level"], metric["level_scheme"]), metric)
+    return list(first.values())
