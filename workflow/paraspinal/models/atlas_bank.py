@@ -62,9 +62,7 @@ class AtlasBank:
         rows = (y_mm - self.origin_mm[1]) / BANK_PIXEL_MM
         columns = (x_mm - self.origin_mm[0]) / BANK_PIXEL_MM
         points = np.stack([rows, columns])
-        return np.stack(
-            [ndimage.map_coordinates(d, points, order=1, mode="nearest") for d in shape.distances_mm]
-        )
+        return np.stack([ndimage.map_coordinates(d, points, order=1, mode="nearest") for d in shape.distances_mm])
 
 
 def mirror(distances_mm: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

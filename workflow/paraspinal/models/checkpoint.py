@@ -15,6 +15,7 @@ from torch import Tensor
 from paraspinal.core.errors import ModelError
 
 DESCRIPTION_KEY = "description"
+READABLE = 0o644
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
     safetensors.torch.save_file(plain, partial, metadata)
     with partial.open("rb") as handle:
         os.fsync(handle.fileno())
+    partial.chmod(READABLE)  # the writer makes it private; a model is for everyone
     partial.replace(path)
 
 
@@ -63,6 +65,4 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safetensors.safe_open(path, framework="pt") as handle:
             return {k: handle.get_tensor(k) for k in handle.keys()}, dict(handle.metadata() or {})  # noqa: SIM118
     except safetensors.SafetensorError as error:
-        raise ModelError(
-            "the weights are not a safetensors file", hint="pickled weights are never loaded"
-        ) from error
+        raise ModelError("the weights are not a safetensors file", hint="pickled weights are never loaded") from error

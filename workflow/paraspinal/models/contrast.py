@@ -75,7 +75,10 @@ _FAMILY_FRAC = (0.19, 0.20, 0.22, 0.09, 0.06, 0.07, 0.06, 0.07, 0.04)
 class Scene(Protocol):
     """A slice of anatomy that can be rendered with any intensities."""
 
-    labels: npt.NDArray[np.int64]
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """Class index of every pixel (H, W)."""
+        ...
 
     def render(self, values: Values) -> Image:
         """Paint the slice (H, W) with one intensity per :class:`Paint`."""

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import resource
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
+from paraspinal.core.errors import InputError
 from paraspinal.core.labels import label_by_name
+from paraspinal.core.paths import RESOURCES
 from paraspinal.models.card import Accuracy
-from paraspinal.models.inference import LoadedModel, MuscleSegmenter
+from paraspinal.models.inference import LoadedModel, MuscleSegmenter, load_model
 
+MUSCLES_MODEL = "muscles@0.1.0"
 DIXON_FOLDER = Path("nifti/dixon_lumbar")
 DIXON_DATA = "one person, 3 T axial Dixon, L2-L5 (MyoSegmenTUM sub-TUM01), never trained on"
 
@@ -78,3 +82,15 @@ def time_segmentation(model: LoadedModel, size: tuple[int, int, int] = (400, 400
     MuscleSegmenter(model).segment(image)
     peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return Timing(time.perf_counter() - start, peak_kb / 1024**2)
+
+
+def evaluate(data_folder: Path, model: str = MUSCLES_MODEL, resources: Path = RESOURCES) -> dict[str, Any]:
+    """Measure accuracy and speed of a registered muscles model on the CPU; plain JSON types.
+
+    A data folder without the labelled person raises InputError.
+    """
+    if not (data_folder / DIXON_FOLDER).is_dir():
+        raise InputError("the labelled Dixon person is not in the data folder", hint="see the user's manual, evaluate")
+    loaded = load_model(model, resources=resources)
+    accuracy = [asdict(row) for row in evaluate_muscles(loaded, data_folder)]
+    return {"model": model, "accuracy": accuracy, "speed_400x400x60": asdict(time_segmentation(loaded))}

@@ -22,7 +22,7 @@ from paraspinal.models.card import ModelCard, check_order, read_card
 from paraspinal.models.checkpoint import load_tensors
 from paraspinal.models.network import NetworkSpec, UNet, build_network
 from paraspinal.models.normalise import input_channels
-from paraspinal.models.preprocess import AXIAL_FRAME, SliceGrid, slice_grid
+from paraspinal.models.preprocess import AXIAL_FRAME, MIN_SHAPE, STRIDE, SliceGrid, slice_grid
 from paraspinal.models.registry import resolve
 from paraspinal.models.weights import CLASS_NAMES_KEY, HEATMAP_NAMES_KEY, split_names
 
@@ -33,6 +33,13 @@ SMOOTHING_SD_MM = 4.0
 
 MIN_COMPONENT_FRAC = 0.05
 """Pieces of a label smaller than this share of it are noise and become background."""
+
+MIN_PROBABILITY = 1e-7  # keeps the logarithm finite
+
+BODY_FRAC = 0.04
+"""A pixel belongs to the body if it is brighter than this share of the volume's 99th percentile."""
+
+BODY_MARGIN_PIXELS = 6
 
 MIN_IN_PLANE_PIXELS = 16
 """An image with fewer rows or columns than this holds no recognisable anatomy."""
@@ -124,7 +131,8 @@ class MuscleSegmenter:
         """
         grid = _plan(image)
         slices = grid.to_slices(image)
-        straight, mirrored = self._predict(slices)
+        window = body_window(slices)
+        straight, mirrored = self._predict(slices[(slice(None), *window)])
         disagreement = self._flip_disagreement(straight, mirrored)
         probabilities = straight
         probabilities += mirrored
@@ -132,7 +140,7 @@ class MuscleSegmenter:
         del mirrored
         sigma = SMOOTHING_SD_MM / grid.spacing_mm[0]
         probabilities = ndimage.gaussian_filter1d(probabilities, sigma, axis=0, mode="nearest", truncate=3.0)
-        classes, entropy = _to_native(grid, probabilities)
+        classes, entropy = _to_native(grid, window, probabilities)
         remove_small_components(classes, len(self._codes))
         counts = np.bincount(classes.ravel(), minlength=len(self._codes))
         totals = np.bincount(classes.ravel(), weights=entropy.ravel(), minlength=len(self._codes))
@@ -158,13 +166,31 @@ class MuscleSegmenter:
         for index in range(1, len(self._codes)):
             a, b = one == index, other == index
             total = np.count_nonzero(a) + np.count_nonzero(b)
-            result[index] = 1.0 - 2.0 * np.count_nonzero(a & b) / total if total else 0.0
+            result[index] = float(1.0 - 2.0 * np.count_nonzero(a & b) / total) if total else 0.0
         return result
 
 
 def segment_muscles(model: LoadedModel, image: sitk.Image) -> SegmentationResult:
     """Segment one image; for many build a :class:`MuscleSegmenter`."""
     return MuscleSegmenter(model).segment(image)
+
+
+def body_window(slices: Array) -> tuple[slice, slice]:
+    """Find the rows and columns of (N, H, W) that hold the body in any slice: air need not be looked at.
+
+    Both lengths are multiples of the network's stride, as those of the slices are.
+    """
+    bright = slices.max(axis=0)
+    bright = ndimage.uniform_filter(bright, 3) > BODY_FRAC * np.percentile(bright, 99.0)
+    window = []
+    for axis, low in enumerate(MIN_SHAPE):
+        size = slices.shape[1 + axis]
+        used = np.flatnonzero(bright.any(axis=1 - axis))
+        first, last = (int(used[0]), int(used[-1])) if used.size else (0, size - 1)
+        length = min(size, -(-max(last - first + 1 + 2 * BODY_MARGIN_PIXELS, low) // STRIDE) * STRIDE)
+        start = int(np.clip((first + last + 1 - length) // 2, 0, size - length))
+        window.append(slice(start, start + length))
+    return window[0], window[1]
 
 
 def remove_small_components(classes: npt.NDArray[np.uint8], n_classes: int) -> None:
@@ -194,15 +220,20 @@ def _plan(image: sitk.Image) -> SliceGrid:
     return grid
 
 
-def _to_native(grid: SliceGrid, probabilities: Array) -> tuple[npt.NDArray[np.uint8], Array]:
+def _to_native(
+    grid: SliceGrid, window: tuple[slice, slice], probabilities: Array
+) -> tuple[npt.NDArray[np.uint8], Array]:
     """Interpolate probabilities to native pixels, then argmax; also the normalised entropy."""
+    n_classes = probabilities.shape[1]
+    canvas = np.zeros((n_classes + 1, *grid.canvas), dtype=np.float32)
+    canvas[0] = 1.0  # outside the window there is only background
     classes = np.empty(grid.native_shape, dtype=np.uint8)
     entropy = np.empty(grid.native_shape, dtype=np.float32)
-    scale = np.float32(1.0 / np.log(probabilities.shape[1]))
-    for index, canvas in enumerate(probabilities):
+    for index, inner in enumerate(probabilities):
         # Entropy is smooth: computed on the network's grid and interpolated along with the rest.
-        spread = -(canvas * np.log(np.maximum(canvas, 1e-7))).sum(axis=0, keepdims=True) * scale
-        planes = grid.to_native_planes(np.concatenate([canvas, spread]))
+        spread = -(inner * np.log(np.maximum(inner, MIN_PROBABILITY))).sum(axis=0) / np.log(n_classes)
+        canvas[(slice(None), *window)] = np.concatenate([inner, spread[None]])
+        planes = grid.to_native_planes(canvas)
         classes[index] = planes[:-1].argmax(axis=0)
         entropy[index] = planes[-1]
     return classes, entropy

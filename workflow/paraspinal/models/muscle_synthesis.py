@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paraspinal.core.labels import all_labels
-from paraspinal.models.atlas_bank import N_MUSCLES, AtlasBank, MuscleShape, load_atlas_bank
+from paraspinal.models.atlas_bank import N_MUSCLES, AtlasBank, load_atlas_bank
 from paraspinal.models.augmentation import Geometry, degrade, sample_field_of_view, sample_geometry
 from paraspinal.models.contrast import Scene, sample_contrast
 from paraspinal.models.normalise import N_CHANNELS, input_channels
@@ -70,7 +70,7 @@ class MuscleTask:
         """Draw one magnitude image (H, W) and its classes (H, W), before normalisation."""
         if self.atlas is not None and rng.uniform() < self.atlas_frac:
             geometry = sample_geometry(rng, SAMPLE_SHAPE, ATLAS_CENTRE_MM)
-            scene = atlas_scene(rng, self.atlas, geometry)
+            scene: Scene = atlas_scene(rng, self.atlas, geometry)
         else:
             geometry = sample_geometry(rng, SAMPLE_SHAPE, self.procedural.centre_mm)
             scene = self.procedural.scene(rng, geometry)
@@ -84,11 +84,7 @@ def atlas_scene(rng: np.random.Generator, atlas: AtlasBank, geometry: Geometry) 
     """Paint a slice around a random shape from the atlas."""
     shape = atlas.draw(rng)
     distances = atlas.sample(shape, geometry.x_mm, geometry.y_mm)
-    return Painter(rng, geometry.x_mm, geometry.y_mm, vary_muscles(rng, distances), _height(shape)).paint()
-
-
-def _height(shape: MuscleShape) -> float:
-    return shape.height_frac
+    return Painter(rng, geometry.x_mm, geometry.y_mm, vary_muscles(rng, distances), shape.height_frac).paint()
 
 
 def vary_muscles(rng: np.random.Generator, distances_mm: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

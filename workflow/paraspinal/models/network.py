@@ -50,9 +50,7 @@ class UNet(nn.Module):
             _block(spec.n_inputs if i == 0 else widths[i - 1], width, 1 if i == 0 else 2)
             for i, width in enumerate(widths)
         )
-        self.up = nn.ModuleList(
-            _block(widths[i] + widths[i - 1], widths[i - 1]) for i in range(len(widths) - 1, 0, -1)
-        )
+        self.up = nn.ModuleList(_block(widths[i] + widths[i - 1], widths[i - 1]) for i in range(len(widths) - 1, 0, -1))
         self.head = nn.Conv2d(widths[0], spec.n_classes + spec.n_heatmaps, kernel_size=1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:

@@ -76,13 +76,13 @@ class Painter:
         labels = np.where(self.inside.any(axis=0), self.muscles.argmin(axis=0) + 1, 0)
         return PaintedScene(labels.astype(np.int64), self.layers, fat_frac)
 
-    def _add(self, distance: Field, paint: Paint, gain: float = 1.0, edge_mm: float = EDGE_MM) -> None:
+    def _add(
+        self, distance: npt.NDArray[np.floating], paint: Paint, gain: float = 1.0, edge_mm: float = EDGE_MM
+    ) -> None:
         opacity = np.clip(0.5 - distance / edge_mm, 0.0, 1.0).astype(np.float32)
         self.layers.append((opacity, paint, gain))
 
-    def _ellipse(
-        self, x: float, y: float, rx: float, ry: float, power: float = 2.0, angle_deg: float = 0.0
-    ) -> Field:
+    def _ellipse(self, x: float, y: float, rx: float, ry: float, power: float = 2.0, angle_deg: float = 0.0) -> Field:
         """Approximate signed distance to a superellipse."""
         dx, dy = self.x - np.float32(x), self.y - np.float32(y)
         if angle_deg:
@@ -137,7 +137,9 @@ class Painter:
         if self.height > 0.45 and u() < 0.7:  # liver and spleen
             for side in (-1, 1):
                 if u() < 0.6:
-                    organ = self._ellipse(side * self.half_width * 0.75, self.psoas_y_mm - u(0, 50), u(30, 60), u(30, 70))
+                    organ = self._ellipse(
+                        side * self.half_width * 0.75, self.psoas_y_mm - u(0, 50), u(30, 60), u(30, 70)
+                    )
                     self._add(np.maximum(organ, self.cavity + 1.0), Paint.LIVER, u(0.8, 1.2))
         for side in (-1, 1):
             if self.height > u(0.2, 0.7):
@@ -253,7 +255,7 @@ class Painter:
                     threshold = np.quantile(noise[inside], 1.0 - mine)
                     soft = np.clip((noise - threshold) / u(0.2, 0.8) + 0.5, 0, 1)
                     fat[inside] = (soft * u(0.5, 1.0))[inside]
-        return np.clip(fat + np.float32(u(0, 0.08)), 0, 1)
+        return np.asarray(np.clip(fat + np.float32(u(0, 0.08)), 0, 1), dtype=np.float32)
 
     def _fascia(self) -> None:
         u = self.rng.uniform
@@ -261,4 +263,3 @@ class Painter:
             sheet = np.abs(self.muscles[:4].min(axis=0) - u(0.5, 2.0)) - u(0.2, 0.7)
             behind = self.front_mm + 12.0 - self.y
             self._add(np.maximum(sheet, behind), Paint.FASCIA)
-

@@ -24,6 +24,7 @@ Array = npt.NDArray[np.float32]
 AXIAL_FRAME = ((0, 0, 1), (0, 1, 0), (1, 0, 0))  # slices go up, rows to the back, columns to the left
 SAGITTAL_FRAME = ((1, 0, 0), (0, 0, -1), (0, 1, 0))  # slices go left, rows down, columns to the back
 
+STRIDE = 16  # canvases are multiples of the networks' coarsest pixel
 MIN_SHAPE = (112, 144)  # smaller canvases are padded to what the networks were trained on
 
 
@@ -36,12 +37,14 @@ class AxisMap:
 
     def forward(self, native: npt.NDArray) -> npt.NDArray:
         """Reorder a native array into the canonical frame (a view)."""
-        return np.flip(native.transpose(self.order), [a for a in range(3) if self.flipped[a]])
+        return native.transpose(self.order)[self._directions()]
 
     def backward(self, canonical: npt.NDArray) -> npt.NDArray:
         """Undo :meth:`forward` (a view)."""
-        unflipped = np.flip(canonical, [a for a in range(3) if self.flipped[a]])
-        return unflipped.transpose(np.argsort(self.order))
+        return canonical[self._directions()].transpose([self.order.index(axis) for axis in range(3)])
+
+    def _directions(self) -> tuple[slice, ...]:
+        return tuple(slice(None, None, -1 if is_flipped else 1) for is_flipped in self.flipped)
 
 
 def axis_map(direction: tuple[float, ...], frame: tuple[tuple[int, ...], ...]) -> AxisMap:
@@ -108,9 +111,7 @@ class SliceGrid:
         return slice(top, top + height), slice(left, left + width)
 
 
-def slice_grid(
-    image: sitk.Image, frame: tuple[tuple[int, ...], ...] = AXIAL_FRAME, stride: int = 16
-) -> SliceGrid:
+def slice_grid(image: sitk.Image, frame: tuple[tuple[int, ...], ...] = AXIAL_FRAME, stride: int = STRIDE) -> SliceGrid:
     """Plan the canonical slices of a 3-D scalar image; another dimension or pixel type raises DataError."""
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         raise DataError(Reason.FOURD_UNEXPECTED, "the network needs one scalar volume")

@@ -1,0 +1,113 @@
+"""Training: the same seed gives the same weights, killed and resumed or not."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from paraspinal.core.errors import ModelError
+from paraspinal.models.checkpoint import load_tensors, read_checkpoint
+from paraspinal.models.losses import HEATMAP_WEIGHT, heatmap_loss, segmentation_loss
+from paraspinal.models.network import NetworkSpec, build_network
+from paraspinal.models.task import Sample
+from paraspinal.models.training import SamplePool, Schedule, draw_sample, train
+
+SPEC = NetworkSpec(n_inputs=2, n_classes=3, n_heatmaps=1, channels=(4, 8))
+SCHEDULE = Schedule(steps=12, seed=3, batch_size=2, fresh_per_step=2, pool_size=6, warmup_steps=2)
+
+
+@dataclass(frozen=True)
+class Squares:
+    """Find a bright and a dark square and the centre of the bright one."""
+
+    name: str = "squares"
+    n_inputs: int = 2
+    class_names: tuple[str, ...] = ("background", "bright", "dark")
+    heatmap_names: tuple[str, ...] = ("centre",)
+
+    def sample(self, rng: np.random.Generator) -> Sample:
+        classes = np.zeros((16, 16), dtype=np.int64)
+        row, column = rng.integers(1, 5, 2)
+        classes[row : row + 4, column : column + 4] = 1
+        classes[row + 6 : row + 9, column : column + 6] = 2
+        heatmap = np.zeros((1, 16, 16), dtype=np.float32)
+        heatmap[0, row + 2, column + 2] = 1.0
+        image = np.array([0.0, 1.0, -1.0])[classes] + rng.normal(0, 0.1, (2, 16, 16))
+        return image.astype(np.float32), classes, heatmap
+
+
+def test_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
+    whole = train(Squares(), 12, tmp_path / "whole", 3, schedule=SCHEDULE, spec=SPEC)
+    train(Squares(), 12, tmp_path / "parts", 3, schedule=SCHEDULE, spec=SPEC, stop_after=5)
+    parts = train(Squares(), 12, tmp_path / "parts", 3, schedule=SCHEDULE, spec=SPEC)
+    assert read_checkpoint(parts).description["step"] == 12
+    assert parts.read_bytes() == whole.read_bytes()
+
+
+def test_workers_draw_the_same_samples(tmp_path: Path) -> None:
+    alone = train(Squares(), 3, tmp_path / "a", 3, schedule=replace(SCHEDULE, steps=3), spec=SPEC)
+    helped = train(Squares(), 3, tmp_path / "b", 3, schedule=replace(SCHEDULE, steps=3), spec=SPEC, workers=1)
+    assert alone.read_bytes() == helped.read_bytes()
+
+
+def test_other_settings_do_not_continue_a_run(tmp_path: Path) -> None:
+    train(Squares(), 12, tmp_path, 3, schedule=SCHEDULE, spec=SPEC, stop_after=1)
+    with pytest.raises(ModelError, match="other settings"):
+        train(Squares(), 12, tmp_path, 4, schedule=replace(SCHEDULE, seed=4), spec=SPEC)
+
+
+def test_training_lowers_the_loss(tmp_path: Path) -> None:
+    schedule = replace(SCHEDULE, steps=150, batch_size=4, learning_rate=2e-2)
+    path = train(Squares(), 150, tmp_path, 3, schedule=schedule, spec=SPEC)
+    network = build_network(SPEC)
+    network.load_state_dict(read_checkpoint(path).average)
+    image, classes, _ = draw_sample(Squares(), 99, 0)
+    with torch.inference_mode():
+        found = network.eval()(torch.from_numpy(image)[None])[0].argmax(dim=1)[0].numpy()
+    assert np.mean(found == classes) > 0.95
+
+
+def test_samples_depend_on_seed_and_index_only() -> None:
+    first = draw_sample(Squares(), 5, 17)
+    again, other = draw_sample(Squares(), 5, 17), draw_sample(Squares(), 5, 18)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_pool_at_a_step_does_not_depend_on_the_past() -> None:
+    walked, jumped = SamplePool(Squares(), SCHEDULE), SamplePool(Squares(), SCHEDULE)
+    for step in range(4):
+        walked.batch(step)
+    assert all(torch.equal(a, b) for a, b in zip(walked.batch(4), jumped.batch(4), strict=True))
+
+
+def test_learning_rate_warms_up_and_anneals_to_zero() -> None:
+    schedule = Schedule(steps=1000, seed=0, learning_rate=2e-3, warmup_steps=100)
+    assert schedule.learning_rate_at(0) == pytest.approx(2e-5)
+    assert schedule.learning_rate_at(500) == pytest.approx(1e-3)
+    assert schedule.learning_rate_at(1000) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_segmentation_loss_of_known_predictions() -> None:
+    classes = torch.tensor([[[0, 1], [1, 0]]])
+    perfect = 50.0 * torch.nn.functional.one_hot(classes, 2).permute(0, 3, 1, 2).float()
+    assert float(segmentation_loss(perfect, classes)) == pytest.approx(0.0, abs=1e-6)
+    # Undecided everywhere: entropy ln 2; Dice (2 * 1 + 1) / (2 + 2 + 1).
+    assert float(segmentation_loss(torch.zeros(1, 2, 2, 2), classes)) == pytest.approx(math.log(2) + 1 - 0.6)
+
+
+def test_heatmap_loss_of_known_predictions() -> None:
+    assert float(heatmap_loss(torch.zeros(1, 0, 4, 4), torch.zeros(1, 0, 4, 4))) == 0.0
+    # Sigmoid of 0 is 0.5 against 0 everywhere.
+    assert float(heatmap_loss(torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4))) == pytest.approx(HEATMAP_WEIGHT / 4)
+
+
+def test_a_pickle_is_refused(tmp_path: Path) -> None:
+    torch.save({"weights": torch.zeros(2)}, tmp_path / "weights.safetensors")
+    with pytest.raises(ModelError, match="not a safetensors file"):
+        load_tensors(tmp_path / "weights.safetensors")

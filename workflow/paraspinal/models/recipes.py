@@ -1,0 +1,72 @@
+"""How the shipped models are made: task, steps and seed of each, training, then export with a card."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from paraspinal.core.errors import ModelError
+from paraspinal.core.paths import PROJECT
+from paraspinal.models.atlas_bank import ATLAS_FILE
+from paraspinal.models.card import Accuracy
+from paraspinal.models.evaluate import evaluate_muscles
+from paraspinal.models.inference import load_model
+from paraspinal.models.muscle_synthesis import MuscleTask
+from paraspinal.models.muscles_card import muscles_card
+from paraspinal.models.registry import ModelEntry
+from paraspinal.models.spine_synthesis import SpineTask
+from paraspinal.models.task import Task
+from paraspinal.models.training import train
+from paraspinal.models.weights import export_model
+
+DATA_VARIABLE = "PARASPINAL_DATA"
+"""Environment variable that says where the atlas and the real test images lie."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Steps and seed the shipped weights were made with."""
+
+    steps: int
+    seed: int
+
+
+RECIPES = {"muscles": Recipe(steps=7000, seed=20260101), "spine": Recipe(steps=4500, seed=20260102)}
+
+
+def data_folder() -> Path | None:
+    """Find the data folder, or None where there is none."""
+    folder = Path(os.environ.get(DATA_VARIABLE, PROJECT.parent / "shared" / "data"))
+    return folder if folder.is_dir() else None
+
+
+def build_task(name: str) -> Task:
+    """Build the training task of a shipped model; the muscles task uses the atlas where it can be found."""
+    if name == "muscles":
+        data = data_folder()
+        return MuscleTask(data if data and (data / ATLAS_FILE).exists() else None)
+    if name == "spine":
+        return SpineTask()
+    raise ModelError(f"there is no training task {name!r}", hint=f"tasks: {', '.join(RECIPES)}")
+
+
+def train_task(
+    name: str, out_folder: Path, *, steps: int | None = None, seed: int | None = None, threads: int = 1
+) -> Path:
+    """Train a model by its recipe, or continue where a killed run left off; returns the checkpoint.
+
+    Steps or seed other than the recipe's make another model; they are kept in its card.
+    """
+    task, recipe = build_task(name), RECIPES[name]
+    return train(task, steps or recipe.steps, out_folder, recipe.seed if seed is None else seed, threads)
+
+
+def ship_muscles(checkpoint: Path, resources: Path, data: Path | None) -> ModelEntry:
+    """Export a trained muscles model; with ``data`` measure it on the labelled person and say so in its card."""
+    has_atlas = bool(data and (data / ATLAS_FILE).exists())
+    entry = export_model(checkpoint, muscles_card(has_atlas), resources)
+    if data is None:
+        return entry
+    accuracy: tuple[Accuracy, ...] = evaluate_muscles(load_model(entry.identifier, resources=resources), data)
+    return export_model(checkpoint, muscles_card(has_atlas, accuracy), resources)
