@@ -14,6 +14,9 @@ from paraspinal.phantom.anatomy import Anatomy
 TRUTH_STEP_MM = 1.0
 """Spacing of the counting grid; an area of 500 mm2 is then known to about 0.5 %."""
 
+LAYER_MM = 2.0
+"""Distance of the counted layers of a slab: areas change slowly along the spine."""
+
 _HALF_WIDTH_MM = 105.0
 _FRONT_MM, _BEHIND_MM = -75.0, 130.0
 """The box around the spine that holds the eight muscles between T12 and S1."""
@@ -79,7 +82,7 @@ def truth(anatomy: Anatomy, step_mm: float = TRUTH_STEP_MM) -> pd.DataFrame:
         height = span.high_mm - span.low_mm
         is_slab = span.scheme is LevelScheme.VERTEBRA_SLAB
         middle = axial_sums(anatomy, (span.low_mm + span.high_mm) / 2, step_mm)
-        n = max(1, round(height / step_mm)) if is_slab else 1
+        n = max(1, round(height / LAYER_MM)) if is_slab else 1
         layers = [
             axial_sums(anatomy, span.low_mm + (k + 0.5) * height / n, step_mm) for k in range(n)
         ] if is_slab else [middle]  # fmt: skip
