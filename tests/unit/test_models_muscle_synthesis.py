@@ -11,7 +11,7 @@ from paraspinal.models.augmentation import Geometry, sample_field_of_view, sampl
 from paraspinal.models.contrast import MIN_FAT_CONTRAST, Paint, sample_contrast
 from paraspinal.models.muscle_synthesis import MUSCLE_CLASSES, SAMPLE_SHAPE, SWAP_SIDES, MuscleTask, vary_muscles
 from paraspinal.models.painter import Painter
-from paraspinal.models.procedural import ProceduralSource
+from paraspinal.models.procedural import procedural_scene
 
 
 def plain_geometry() -> Geometry:
@@ -30,10 +30,11 @@ def discs(x_mm: np.ndarray, y_mm: np.ndarray) -> np.ndarray:
 def test_a_seed_reproduces_a_sample() -> None:
     task = MuscleTask()
     first, again = (task.sample(np.random.default_rng([1, 2])) for _ in range(2))
-    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    for index in range(3):
+        assert np.array_equal(first[index], again[index])
     inputs, classes, heatmaps = first
     assert (inputs.shape, classes.shape, heatmaps.shape) == ((2, *SAMPLE_SHAPE), SAMPLE_SHAPE, (0, *SAMPLE_SHAPE))
-    assert (inputs.dtype, classes.dtype) == (np.float32, np.int64)
+    assert (inputs.dtype.name, classes.dtype.name) == ("float32", "int64")
     assert np.isfinite(inputs).all()
 
 
@@ -47,7 +48,7 @@ def test_classes_are_the_registered_muscles_left_before_right() -> None:
 
 
 def test_procedural_left_is_at_positive_x() -> None:
-    scene = ProceduralSource().scene(np.random.default_rng(4), plain_geometry())
+    scene = procedural_scene(np.random.default_rng(4), plain_geometry())
     assert scene.labels.any()
     x = plain_geometry().x_mm
     for index in range(1, 9):

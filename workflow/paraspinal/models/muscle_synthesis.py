@@ -8,7 +8,7 @@ any scanner's, so that the network learns shapes instead of intensities.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from paraspinal.models.augmentation import Geometry, degrade, sample_field_of_vi
 from paraspinal.models.contrast import Scene, sample_contrast
 from paraspinal.models.normalise import N_CHANNELS, input_channels
 from paraspinal.models.painter import Painter
-from paraspinal.models.procedural import ProceduralSource
+from paraspinal.models.procedural import PROCEDURAL_CENTRE_MM, procedural_scene
 from paraspinal.models.task import Sample
 
 BACKGROUND = "background"
@@ -50,15 +50,10 @@ class MuscleTask:
     class_names: tuple[str, ...] = MUSCLE_CLASSES
     heatmap_names: tuple[str, ...] = ()
 
-    @cached_property
+    @property
     def atlas(self) -> AtlasBank | None:
         """The atlas shapes, read once per process."""
-        return load_atlas_bank(self.data_folder) if self.data_folder else None
-
-    @cached_property
-    def procedural(self) -> ProceduralSource:
-        """The procedural anatomy."""
-        return ProceduralSource()
+        return _atlas(self.data_folder) if self.data_folder else None
 
     def sample(self, rng: np.random.Generator) -> Sample:
         """Draw inputs (2, 112, 144), classes (112, 144) and no heatmaps."""
@@ -72,12 +67,18 @@ class MuscleTask:
             geometry = sample_geometry(rng, SAMPLE_SHAPE, ATLAS_CENTRE_MM)
             scene: Scene = atlas_scene(rng, self.atlas, geometry)
         else:
-            geometry = sample_geometry(rng, SAMPLE_SHAPE, self.procedural.centre_mm)
-            scene = self.procedural.scene(rng, geometry)
+            geometry = sample_geometry(rng, SAMPLE_SHAPE, PROCEDURAL_CENTRE_MM)
+            scene = procedural_scene(rng, geometry)
         image = degrade(rng, sample_contrast(rng).render(scene))
         labels = SWAP_SIDES[scene.labels] if geometry.is_mirrored else scene.labels
         visible = sample_field_of_view(rng, SAMPLE_SHAPE)
         return image * visible, np.where(visible, labels, 0)
+
+
+@cache
+def _atlas(data_folder: Path) -> AtlasBank:
+    # Per process, not per task: a task travels to the workers with every sample it is asked for.
+    return load_atlas_bank(data_folder)
 
 
 def atlas_scene(rng: np.random.Generator, atlas: AtlasBank, geometry: Geometry) -> Scene:

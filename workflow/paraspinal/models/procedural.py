@@ -24,7 +24,7 @@ Z_RANGE_MM = (-165.0, 115.0)
 LUMBAR_FRAC = 0.7  # share of slices between S1 and L1
 LUMBAR_Z_MM = (-100.0, 78.0)
 TILT_SD_DEG = 8.0  # slices are seldom exactly perpendicular to the table
-CENTRE_MM = (0.0, 18.0)  # of an average sample
+PROCEDURAL_CENTRE_MM = (0.0, 18.0)  # of an average sample
 
 _PAINT_OF_TISSUE = {
     "AIR": Paint.AIR,
@@ -77,25 +77,21 @@ class ProceduralScene:
         return image
 
 
-class ProceduralSource:
-    """Draws scenes from a fixed crowd of procedural people, each built when first met."""
-
-    centre_mm = CENTRE_MM
-
-    def scene(self, rng: np.random.Generator, geometry: Geometry) -> ProceduralScene:
-        """Cut one person at a random height and tilt along the in-plane coordinates of ``geometry``."""
-        person = _person(int(rng.integers(N_PEOPLE)))
-        heights = LUMBAR_Z_MM if rng.uniform() < LUMBAR_FRAC else Z_RANGE_MM
-        tilts = np.tan(np.deg2rad(rng.normal(0.0, TILT_SD_DEG, 2)))
-        z_mm = rng.uniform(*heights) + tilts[0] * geometry.y_mm + 0.4 * tilts[1] * geometry.x_mm
-        points = np.stack([geometry.x_mm, geometry.y_mm, z_mm.astype(np.float32)], axis=-1)
-        tissue, label = person.tissue_and_label(points)
-        fat = person.fat_of(points, label).astype(np.float32)
-        inside = label >= min(muscle_labels().values())
-        classes = np.where(inside, _CLASS_OF_CODE[np.where(inside, label, 0)], 0)
-        return ProceduralScene(classes, _PAINTS[tissue], np.where(inside, fat, np.float32(0.0)))
+def procedural_scene(rng: np.random.Generator, geometry: Geometry) -> ProceduralScene:
+    """Cut one of ``N_PEOPLE`` at a random height and tilt along the in-plane coordinates of ``geometry``."""
+    person = _person(int(rng.integers(N_PEOPLE)))
+    heights = LUMBAR_Z_MM if rng.uniform() < LUMBAR_FRAC else Z_RANGE_MM
+    tilts = np.tan(np.deg2rad(rng.normal(0.0, TILT_SD_DEG, 2)))
+    z_mm = rng.uniform(*heights) + tilts[0] * geometry.y_mm + 0.4 * tilts[1] * geometry.x_mm
+    points = np.stack([geometry.x_mm, geometry.y_mm, z_mm.astype(np.float32)], axis=-1)
+    tissue, label = person.tissue_and_label(points)
+    fat = person.fat_of(points, label).astype(np.float32)
+    inside = label >= min(muscle_labels().values())
+    classes = np.where(inside, _CLASS_OF_CODE[np.where(inside, label, 0)], 0)
+    return ProceduralScene(classes, _PAINTS[tissue], np.where(inside, fat, np.float32(0.0)))
 
 
 @lru_cache(maxsize=N_PEOPLE)
 def _person(number: int) -> Anatomy:
+    # Built when first met, about 0.2 s and 5 MB each.
     return Anatomy(sample_parameters(np.random.default_rng([PEOPLE_SEED, number])))

@@ -18,10 +18,25 @@ class Task(Protocol):
     from the generator they are given, so a seed reproduces a sample exactly.
     """
 
-    name: str
-    n_inputs: int
-    class_names: tuple[str, ...]  # background first
-    heatmap_names: tuple[str, ...]  # may be empty
+    @property
+    def name(self) -> str:
+        """Name of the task in checkpoints."""
+        ...
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of input channels."""
+        ...
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Output classes in channel order, background first."""
+        ...
+
+    @property
+    def heatmap_names(self) -> tuple[str, ...]:
+        """Heatmaps in channel order; may be empty."""
+        ...
 
     def sample(self, rng: np.random.Generator) -> Sample:
         """Draw one sample.
