@@ -1,0 +1,124 @@
+"""Call dcm2niix on one stack and believe nothing but what it wrote.
+
+Its exit code is 0 for missing slices, gaps, missing geometry and screenshots, so what comes out is checked against the
+grid the headers state. It is given links under fixed names in a fresh folder: no name of the input reaches it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import dcm2niix
+import pydicom
+import SimpleITK as sitk
+
+from paraspinal.core.errors import DataError
+from paraspinal.core.images import as_volume
+from paraspinal.core.vocab import Reason
+
+TIMEOUT_S = 900
+"""A stack that takes longer hangs; the job fails and is tried again."""
+FLAGS = ("-g", "i", "-b", "y", "-ba", "y", "-z", "n", "-m", "y", "-w", "1", "-d", "0", "-f", "image")
+"""Ignore the defaults file of the home folder; anonymous sidecar; no compression; one stack is one image, whatever its
+acquisition numbers; overwrite; no sub-folders; fixed name. Never ``-i y``, which drops Dixon images as derived."""
+UNPACKED = frozenset({"1.2.840.10008.1.2.1.99"})
+"""Transfer syntaxes dcm2niix cannot read and we can rewrite: deflated."""
+READABLE = frozenset(
+    {
+        "1.2.840.10008.1.2",
+        "1.2.840.10008.1.2.1",
+        "1.2.840.10008.1.2.2",
+        "1.2.840.10008.1.2.5",
+        "1.2.840.10008.1.2.4.50",
+        "1.2.840.10008.1.2.4.57",
+        "1.2.840.10008.1.2.4.70",
+        "1.2.840.10008.1.2.4.80",
+        "1.2.840.10008.1.2.4.81",
+        "1.2.840.10008.1.2.4.90",
+        "1.2.840.10008.1.2.4.91",
+    }
+)
+"""Native, RLE, JPEG (baseline, lossless), JPEG-LS, JPEG 2000."""
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of what makes the image."""
+    return {"dcm2niix": version("dcm2niix"), "SimpleITK": version("SimpleITK"), "pydicom": version("pydicom")}
+
+
+def run_dcm2niix(paths: list[str], folder: Path) -> tuple[sitk.Image, dict[str, Any]]:
+    """Convert files into a volume and its sidecar; ``folder`` is a fresh temporary one.
+
+    Raises DataError when the output is not exactly one 3-D image.
+    """
+    source, target = folder / "in", folder / "out"
+    source.mkdir()
+    target.mkdir()
+    for number, path in enumerate(paths, start=1):
+        _offer(path, source / f"{number:05d}.dcm")
+    done = subprocess.run(
+        [dcm2niix.bin, *FLAGS, "-o", str(target), str(source)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,  # it prints header text
+        stderr=subprocess.DEVNULL,
+        env={"PATH": os.environ.get("PATH", ""), "HOME": str(folder), "LC_ALL": "C"},
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    images = sorted(target.glob("*.nii"))
+    if done.returncode < 0 or (done.returncode and not images):
+        raise DataError(Reason.CONVERT_RC, f"dcm2niix ended with code {done.returncode} and no image")
+    if not images:
+        raise DataError(Reason.CONVERT_RC, "dcm2niix wrote no image")
+    if len(images) > 1:
+        what = "an interpolated copy" if any("_Eq" in image.name for image in images) else "several images"
+        raise DataError(Reason.CONVERT_MULTI_OUTPUT, f"dcm2niix wrote {what}")
+    if done.returncode:
+        raise DataError(Reason.CONVERT_RC, f"dcm2niix ended with code {done.returncode}")
+    try:
+        volume = as_volume(sitk.ReadImage(str(images[0])))
+    except RuntimeError:
+        raise DataError(Reason.CONVERT_RC, "dcm2niix wrote an unreadable image") from None
+    return volume, _sidecar(images[0].with_suffix(".json"))
+
+
+def _offer(path: str, link: Path) -> None:
+    """Put a file where dcm2niix looks for it: a link, or a rewritten copy where it cannot read the encoding."""
+    syntax = transfer_syntax(path)
+    if syntax in UNPACKED:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they quote header values
+            dataset = pydicom.dcmread(path)
+            dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+            dataset.save_as(link, enforce_file_format=False)
+    elif syntax in READABLE:
+        link.symlink_to(path)
+    else:
+        raise DataError(Reason.DICOM_UNSUPPORTED_TS, "a compression that cannot be read")
+
+
+def transfer_syntax(path: str) -> str:
+    """Read the transfer syntax of a file; implicit little-endian when it has no file meta information."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            meta = pydicom.filereader.read_file_meta_info(path)
+        except pydicom.errors.InvalidDicomError:
+            return "1.2.840.10008.1.2"
+        except FileNotFoundError:
+            raise OSError("an input file is gone; run ingest again") from None
+    return str(meta.get("TransferSyntaxUID", "1.2.840.10008.1.2.1"))
+
+
+def _sidecar(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,53 @@
+"""Find the files of a stack again, through the private index that ingest left."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from paraspinal.core.errors import ResultsError
+from paraspinal.core.registry import shard_name
+
+
+@dataclass(frozen=True)
+class StackFiles:
+    """Path and frame (None: the whole file) of every slice of a stack, in the order of its grid."""
+
+    source: str
+    slices: tuple[tuple[str, int | None], ...]
+
+    @property
+    def paths(self) -> list[str]:
+        """The files, each once, in order."""
+        return list(dict.fromkeys(path for path, _ in self.slices))
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether the slices are frames of multi-frame files."""
+        return any(frame is not None for _, frame in self.slices)
+
+
+def read_index(results: Path, private: Path, shard: int) -> dict[str, StackFiles]:
+    """Read the index of a shard: stack id to files.
+
+    Raises ResultsError when it is not there, which running ingest again repairs.
+    """
+    try:
+        cohort = json.loads((results / "registry" / "cohort.json").read_text(encoding="utf-8"))["cohort_id"]
+        table = pq.read_table(private / "cohorts" / cohort / f"{shard_name(shard)}.parquet")
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ResultsError("the private index of input files is missing", hint="run ingest again") from None
+    return {
+        row["stack_id"]: StackFiles(
+            row["source"],
+            tuple(
+                (os.fsdecode(path), None if frame < 0 else frame)
+                for path, frame in zip(row["paths"], row["frames"], strict=True)
+            ),
+        )
+        for row in table.to_pylist()
+    }
