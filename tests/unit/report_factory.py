@@ -26,7 +26,11 @@ FAT = {
     Muscle.PSOAS_MAJOR: 0.06,
     Muscle.QUADRATUS_LUMBORUM: 0.10,
 }
-SITES = (("siteaaaaaa", "Siemens", "Aera", 1.5), ("sitebbbbbb", "GE", "Discovery", 3.0), (None, "Philips", "Ingenia", 3.0))
+SITES = (
+    ("siteaaaaaa", "Siemens", "Aera", 1.5),
+    ("sitebbbbbb", "GE", "Discovery", 3.0),
+    (None, "Philips", "Ingenia", 3.0),
+)
 DIXON_METHODS = (FiMethod.DIXON_FF_RATIO_OF_SUMS, FiMethod.DIXON_FF_VOXEL_MEAN)
 
 
@@ -60,10 +64,12 @@ class CohortFactory:
             "sex": "F" if int(subject[-1], 36) % 2 else "M", "age_years": 40.0 + int(subject[-1], 36) + visit,
         }  # fmt: skip
         defaults: Row = {
-            "subject": subject, "session": session, "scan_id": scan_id, "visit": visit, "plane": "axial", "role": "muscles",
-            "days_from_first_visit": 400 * (visit - 1), "sequence": "T2w", "is_fat_suppressed": False, "status": "ok",
+            "subject": subject, "session": session, "scan_id": scan_id, "visit": visit, "plane": "axial",
+            "role": "muscles", "days_from_first_visit": 400 * (visit - 1), "sequence": "T2w",
+            "is_fat_suppressed": False, "status": "ok",
             "size": [320, 320, 40], "spacing_mm": [0.75, 0.75, 4.5], "light": "green", "activity_id": "a",
-            "image_sha256s": ["3" * 64], "dseg_path": "images/dseg.nii.gz", "model": "muscles@0.1.0", "model_sha256": "5" * 64,
+            "image_sha256s": ["3" * 64], "dseg_path": "images/dseg.nii.gz", "model": "muscles@0.1.0",
+            "model_sha256": "5" * 64,
         }  # fmt: skip
         row = {**defaults, **series, **values}
         keys = {k: row[k] for k in ("subject", "session", "plane", "sequence")}
@@ -111,7 +117,9 @@ class CohortFactory:
         rows = (self.inventory, self.scans, self.levels, self.metrics, self.quality)
         for table, found in zip((INVENTORY, SCANS, LEVELS, METRICS, QUALITY), rows, strict=True):
             table.write(self.root / "tables" / f"{table.name}.parquet", found)
-        dictionary = {t.name: {c.name: {"description": c.description, "unit": c.unit} for c in t.columns} for t in COHORT_TABLES}
+        dictionary = {
+            t.name: {c.name: {"description": c.description, "unit": c.unit} for c in t.columns} for t in COHORT_TABLES
+        }
         (self.root / "tables" / "dictionary.json").write_text(json.dumps(dictionary))
         (self.root / "run_config.yaml").write_text("input: (private)\nout: .\nshard_size: 32\n")
         return self.root
@@ -132,10 +140,11 @@ def rich_results(root: Path, people: int = 18, seed: int = 1) -> Path:
         for visit in range(1, 2 + (number % 3 == 0)):
             kind = ("T2w", "dixon", "T1w")[number % 3] if visit == 1 or number % 2 else "dixon"
             methods = DIXON_METHODS if kind == "dixon" else (FiMethod.T1T2_SAT_ANCHORED, FiMethod.T1T2_GMM3_MUSCLEMAP)
-            make.scan(subject, visit, "acq-sag_T2w", plane="sagittal", role="spine", model="spine@0.1.0", model_sha256="7" * 64)
+            spine: Row = {"model": "spine@0.1.0", "model_sha256": "7" * 64}
+            make.scan(subject, visit, "acq-sag_T2w", plane="sagittal", role="spine", **spine)
             scan = make.scan(subject, visit, f"acq-ax_{kind}", 1 + (kind == "dixon"), sequence=kind)
             if number == 4:
-                scan |= {"status": "failed", "reason_code": "SEG_EMPTY", "light": "red", "dseg_path": None, "model": None}
+                scan |= {"status": "failed", "reason_code": "SEG_EMPTY", "dseg_path": None, "model": None}
                 make.flag(scan, "red", "SEG_EMPTY")
                 continue
             lean = (Muscle.PSOAS_MAJOR,) if number % 5 == 2 else ()
@@ -143,7 +152,12 @@ def rich_results(root: Path, people: int = 18, seed: int = 1) -> Path:
             _flags(make, scan, number)
             scan["overlay_path"] = f"images/sub-{subject}/overlay{visit}.png"
             _picture(root / str(scan["overlay_path"]), number)
-    excluded = (("LOCALIZER", "excluded", 9), ("DICOM_TRUNCATED", "failed", 1), ("NOT_AN_IMAGE", "excluded", 4), ("DUP_IDENTICAL", "excluded", 2))
+    excluded = (
+        ("LOCALIZER", "excluded", 9),
+        ("DICOM_TRUNCATED", "failed", 1),
+        ("NOT_AN_IMAGE", "excluded", 4),
+        ("DUP_IDENTICAL", "excluded", 2),
+    )
     for reason, status, count in excluded:
         for index in range(count):
             make.stack(f"x-{reason}-{index}", status=status, reason_code=reason, n_files=3)
@@ -153,7 +167,8 @@ def rich_results(root: Path, people: int = 18, seed: int = 1) -> Path:
 def _flags(make: CohortFactory, scan: Row, number: int) -> None:
     if number % 4 == 1:
         make.flag(scan, "amber", "FOV_TRUNCATED", muscle="erector_spinae", side="left", detail="touches 3 slices")
-        make.flag(scan, "amber", "COVERAGE_PARTIAL", muscle="psoas_major", side="right", level="L1", detail="0.62 < 0.95")
+        part = {"muscle": "psoas_major", "side": "right", "level": "L1"}
+        make.flag(scan, "amber", "COVERAGE_PARTIAL", detail="0.62 < 0.95", **part)
     elif number % 7 == 5:
         make.flag(scan, "red", "SEG_IMPLAUSIBLE", muscle="quadratus_lumborum", side="right", detail="ratio 2.8 > 1.5")
     else:
@@ -171,7 +186,11 @@ def _picture(path: Path, number: int) -> None:
             left, right = (((x - c) / 11) ** 2 + ((y - 62) / 9) ** 2 < 1 for c in (34, 62))
             line += bytes((230, 120, 40) if left else (40, 150, 200) if right else (grey - number, grey, grey))
         lines.append(bytes(line))
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(b"".join(lines))), (b"IEND", b"")]
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(b"".join(lines))),
+        (b"IEND", b""),
+    ]
     body = b"".join(struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -13,7 +14,7 @@ import yaml
 
 from paraspinal.core.errors import InputError
 from paraspinal.core.schemas import INVENTORY, LEVELS, METRICS, QUALITY, SCANS
-from paraspinal.core.tables import Table
+from paraspinal.core.tables import Row, Table
 from paraspinal.core.vocab import Light
 
 SCAN_KEY = ["subject", "session", "scan_id"]
@@ -111,6 +112,17 @@ def flagged(metrics: pd.DataFrame, quality: pd.DataFrame, light: Light) -> pd.Se
         wanted = pd.MultiIndex.from_frame(rows[[*SCAN_KEY, *parts]])
         marked |= pd.MultiIndex.from_frame(metrics[[*SCAN_KEY, *parts]]).isin(wanted)
     return marked
+
+
+def records(frame: pd.DataFrame) -> list[Row]:
+    """List a frame's rows as plain mappings."""
+    return cast(list[Row], frame.to_dict("records"))
+
+
+def groups(frame: pd.DataFrame, by: list[str]) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
+    """Yield the rows of each distinct key, keys as text in the order of the columns, sorted."""
+    for key, rows in frame.groupby(by):
+        yield tuple(str(part) for part in cast(tuple[Any, ...], key)), rows
 
 
 def sizes(metrics: pd.DataFrame) -> pd.DataFrame:

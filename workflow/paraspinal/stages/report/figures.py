@@ -17,10 +17,10 @@ from paraspinal.stages.report.muscles import Spread
 
 T = TypeVar("T")
 
-WIDTH, HEIGHT = 340, 230
-LEFT, RIGHT, TOP, BOTTOM = 50, 10, 12, 30
+WIDTH, HEIGHT = 270, 190
+LEFT, RIGHT, TOP, BOTTOM = 44, 12, 10, 26
 """Margins that hold the tick labels."""
-SERIES_GAP = 9.0
+SERIES_GAP = 8.0
 """Sideways distance between the series at one level."""
 MAX_POINTS = 1500
 """Points a scatter shows; more are thinned evenly, the browser and the eye have enough."""
@@ -73,7 +73,7 @@ def level_profile(
     centre = [LEFT + (i + 0.5) * width for i in range(len(levels))]
     parts = [_horizontal_grid(y, unit)]
     parts += [
-        _text(x, HEIGHT - 10, name.replace("–", "/"), "middle") for x, (name, _) in zip(centre, levels, strict=True)
+        _text(x, HEIGHT - 8, name.replace("–", "/"), "middle") for x, (name, _) in zip(centre, levels, strict=True)
     ]
     count = max((len(found) for _, found in levels), default=0)
     for series in range(count):
@@ -96,7 +96,8 @@ def pairs(points: Iterable[tuple[float, float]], unit: str, title: str) -> Marku
     values = [v for pair in shown for v in pair]
     x, y = Axis.fit(values, LEFT, WIDTH - RIGHT), Axis.fit(values, HEIGHT - BOTTOM, TOP)
     parts = [_horizontal_grid(y, unit)]
-    parts += [_text(x(t), HEIGHT - 10, _number(t), "middle") for t in x.ticks()[1:]]
+    parts += [_text(x(t), HEIGHT - 8, _number(t), "middle") for t in x.ticks()[1:-1]]
+    parts.append(_text(x.end, HEIGHT - 8, _number(x.high), "end"))
     parts.append(f'<line class="equal" x1="{x.start:.1f}" y1="{y.start:.1f}" x2="{x.end:.1f}" y2="{y.end:.1f}"/>')
     parts.append('<g class="series-0 cloud">')
     parts += [f'<circle cx="{x(a):.1f}" cy="{y(b):.1f}" r="3"/>' for a, b in shown]
@@ -106,15 +107,15 @@ def pairs(points: Iterable[tuple[float, float]], unit: str, title: str) -> Marku
 
 def strips(rows: list[tuple[str, list[float], Spread | None]], unit: str, title: str) -> Markup:
     """Draw one strip of points per row around a zero line, with quartile bar and median."""
-    row_height, label = 26, 96
+    width, row_height, label = 480, 24, 80
     height = TOP + row_height * len(rows) + BOTTOM
-    x = Axis.fit([v for _, values, _ in rows for v in values], label, WIDTH - RIGHT)
+    x = Axis.fit([v for _, values, _ in rows for v in values], label, width - RIGHT)
     parts = []
     for tick in x.ticks():
         line = f'<line class="{"zero" if abs(tick) < x.step / 2 else "grid"}" x1="{x(tick):.1f}" x2="{x(tick):.1f}"'
         parts.append(f'{line} y1="{TOP}" y2="{height - BOTTOM}"/>')
         parts.append(_text(x(tick), height - 14, _number(tick), "middle"))
-    parts.append(_text(WIDTH - RIGHT, height - 1, unit, "end", "unit"))
+    parts.append(_text(width - RIGHT, height - 1, unit, "end", "unit"))
     for index, (name, values, spread) in enumerate(rows):
         y = TOP + (index + 0.5) * row_height
         series = index % 2
@@ -127,7 +128,7 @@ def strips(rows: list[tuple[str, list[float], Spread | None]], unit: str, title:
             bar = f'<line class="bar" y1="{y:.1f}" y2="{y:.1f}" x1="{x(spread.q1):.1f}" x2="{x(spread.q3):.1f}"/>'
             parts.append(bar + marker(series, x(spread.median), y))
         parts.append("</g>")
-    return _svg(parts, title, height)
+    return _svg(parts, title, width, height)
 
 
 def lights_bar(counts: dict[str, int]) -> Markup:
@@ -138,7 +139,8 @@ def lights_bar(counts: dict[str, int]) -> Markup:
         parts.append(f'<rect class="{escape(name)}" x="{done:.2f}" y="0" width="{share:.2f}" height="10"/>')
         done += share
     body = "".join(parts)
-    return Markup(f'<svg class="lights" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">{body}</svg>')
+    box = 'viewBox="0 0 100 10" preserveAspectRatio="none"'
+    return Markup(f'<svg class="lights" {box} aria-hidden="true">{body}</svg>')
 
 
 def legend_key(series: int) -> Markup:
@@ -192,6 +194,6 @@ def _text(x: float, y: float, text: str, anchor: str, kind: str = "") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{extra}>{escape(text)}</text>'
 
 
-def _svg(parts: list[str], title: str, height: float = HEIGHT) -> Markup:
-    head = f'<svg class="figure" viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{escape(title)}">'
+def _svg(parts: list[str], title: str, width: float = WIDTH, height: float = HEIGHT) -> Markup:
+    head = f'<svg class="figure" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(title)}">'
     return Markup(head + "".join(parts) + "</svg>")

@@ -134,7 +134,7 @@ def flow(cohort: Cohort) -> Flow:
     steps = (
         Step("Found", len(inventory), "stack", f"{int(inventory['n_files'].sum()):,} files", "Not usable",
              _shares(inventory.loc[~used, "reason_code"])),
-        Step("Usable", len(scans), "scan", f"made of {int(used.sum()):,} stacks", "Not measured by design or by role",
+        Step("Usable", len(scans), "scan", f"made of {int(used.sum()):,} stacks", "Not for measuring",
              _shares(aside["reason_code"], {"spine": "sagittal, used to find the levels"})),
         Step("Axial scans of the muscles", int(muscles.sum()), "scan", "", "Not segmented",
              _shares(scans.loc[muscles & ~segmented, "reason_code"])),
@@ -176,7 +176,8 @@ def _by_fat(cohort: Cohort) -> tuple[Share, ...]:
     given = pd.MultiIndex.from_frame(metrics.loc[metrics["fi"].notna(), keys].drop_duplicates())
     without = measured.difference(given)
     stated = cohort.scans.set_index(keys)["fi_reason_code"]
-    often = metrics.groupby(keys)["fi_reason_code"].agg(lambda codes: min(codes.mode(), default=None))
+    counts = metrics.groupby([*keys, "fi_reason_code"]).size().rename("n").reset_index()
+    often = counts.sort_values(["n", "fi_reason_code"], ascending=[False, True]).groupby(keys)["fi_reason_code"].first()
     reasons = stated.reindex(without).fillna(often.reindex(without)).fillna("")
     with_fat = pd.Series(["given"] * (len(measured) - len(without)), dtype="str")
     return _shares(pd.concat([with_fat, reasons.astype("str")]), {"given": "size and fat infiltration"})

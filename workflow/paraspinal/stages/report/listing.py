@@ -13,7 +13,7 @@ import pandas as pd
 
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import Light, Muscle, Sequence
-from paraspinal.stages.report.data import SCAN_KEY, Cohort
+from paraspinal.stages.report.data import SCAN_KEY, Cohort, groups, records
 from paraspinal.stages.report.flow import is_measured
 from paraspinal.stages.report.words import FI_METHODS, LIGHTS, MUSCLES, SEQUENCES, level_name, level_order, reason_text
 
@@ -58,6 +58,7 @@ class ScanLine:
     """One row of the scan list; empty text where the table says nothing."""
 
     subject: str
+    session: str
     visit: str
     scan_id: str
     role: str
@@ -86,7 +87,7 @@ def listing(cohort: Cohort, results: Path) -> Listing:
     order = {light: rank for rank, light in enumerate(LIGHTS)}
     scans = cohort.scans.assign(rank=cohort.scans["light"].map(order), measured=is_measured(cohort))
     scans = scans.sort_values(["rank", "role", "subject", "visit_order", "scan_id"], kind="stable")
-    rows: list[Row] = scans.to_dict("records")
+    rows = records(scans)
     concerns, levels, fat = _concerns(cohort), _levels(cohort), _fat_methods(cohort)
     pictures = _pictures([r["overlay_path"] for r in rows], results)
     lines = []
@@ -104,6 +105,7 @@ def _line(row: Row, concerns: tuple[Concern, ...], levels: str, fat: str, pictur
     field = f"{row['field_strength_t']:.3g} T" if _given(row["field_strength_t"]) else ""
     return ScanLine(
         subject=row["subject"],
+        session=row["session"],
         visit=str(int(row["visit"])) if _given(row["visit"]) else "",
         scan_id=row["scan_id"],
         role={"muscles": "axial, muscles", "spine": "sagittal, levels"}.get(row["role"], "not used"),
@@ -138,7 +140,7 @@ def _reasons(quality: pd.DataFrame) -> tuple[ReasonRow, ...]:
     flags = quality[quality["reason_code"].notna()]
     found = [
         ReasonRow(code, reason_text(code), Light(light), len(rows[SCAN_KEY].drop_duplicates()), len(rows))
-        for (code, light), rows in flags.groupby(["reason_code", "light"])
+        for (code, light), rows in groups(flags, ["reason_code", "light"])
     ]
     order = list(LIGHTS)
     return tuple(sorted(found, key=lambda r: (order.index(r.light), -r.scans, r.code)))
@@ -148,7 +150,7 @@ def _concerns(cohort: Cohort) -> dict[tuple[str, ...], tuple[Concern, ...]]:
     """Gather the flags of each scan by reason, worst first; many muscles and levels are counted, not listed."""
     gathered: dict[tuple[str, ...], dict[tuple[str, str], list[str]]] = defaultdict(lambda: defaultdict(list))
     flags = cohort.quality[cohort.quality["reason_code"].notna()]
-    for row in flags.to_dict("records"):
+    for row in records(flags):
         key = (row["subject"], row["session"], row["scan_id"])
         gathered[key][row["light"], row["reason_code"]].append(_part(row))
     order = list(LIGHTS)
@@ -181,20 +183,23 @@ def _levels(cohort: Cohort) -> dict[tuple[str, ...], str]:
     rows = rows[rows["level"].notna() & (rows["coverage_frac"] > 0)]
     order = level_order()
     found: dict[tuple[str, ...], str] = {}
-    for key, group in rows.groupby(SCAN_KEY):
+    for key, group in groups(rows, SCAN_KEY):
         levels = sorted(set(group["level"]), key=order.index)
-        plain = [level for level in order[order.index(levels[0]) : order.index(levels[-1]) + 1]]
-        same_kind = [level for level in plain if ("_" in level) == ("_" in levels[0])]
-        is_range = len(levels) > 2 and levels == same_kind
-        found[key] = f"{level_name(levels[0])} to {level_name(levels[-1])}" if is_range else ", ".join(map(level_name, levels))
+        first, last = levels[0], levels[-1]
+        between = order[order.index(first) : order.index(last) + 1]
+        usual = [x for x in between if ("_" in x) == ("_" in first) and (x in levels or "L6" not in x)]
+        is_range = len(levels) > 2 and levels == usual
+        names = [level_name(first), level_name(last)] if is_range else [level_name(x) for x in levels]
+        found[key] = (" to " if is_range else ", ").join(names)
     return found
 
 
 def _fat_methods(cohort: Cohort) -> dict[tuple[str, ...], str]:
     given = cohort.metrics.loc[cohort.metrics["fi"].notna(), [*SCAN_KEY, "fi_method"]].drop_duplicates()
-    titles = given["fi_method"].map({method: title for method, (title, _) in FI_METHODS.items()})
-    joined: dict[tuple[str, ...], str] = titles.groupby([given[c] for c in SCAN_KEY]).agg("; ".join).to_dict()
-    return joined
+    return {
+        key: "; ".join(title for method, (title, _) in FI_METHODS.items() if method in set(rows["fi_method"]))
+        for key, rows in groups(given, SCAN_KEY)
+    }
 
 
 def _pictures(paths: list[Any], results: Path) -> list[Picture | None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from paraspinal.core.vocab import FiMethod, LevelScheme, Muscle, Side
@@ -128,9 +129,9 @@ def _spreads(rows: pd.DataFrame, by: list[str], column: str) -> dict[tuple[str, 
 
 def summarise(values: pd.Series, by: list[str]) -> dict[tuple[str, ...], Spread]:
     """Count and quartiles (linear interpolation) of a series per cell of its index."""
-    groups = values.groupby(by)
-    quartiles = groups.quantile([0.25, 0.5, 0.75]).unstack()
-    counts = groups.size()
+    cells = values.groupby(by)
+    quartiles = cells.quantile(np.array([0.25, 0.5, 0.75])).unstack()
+    counts = cells.size()
     return {
         key: Spread(int(counts[key]), *(float(x) for x in row))
         for key, row in zip(quartiles.index, quartiles.to_numpy(), strict=True)

@@ -17,7 +17,7 @@ from paraspinal.core.paths import PROJECT
 from paraspinal.core.schemas import COHORT_TABLES
 from paraspinal.core.vocab import FiMethod, Muscle, Side
 from paraspinal.stages.report import figures
-from paraspinal.stages.report.data import Cohort, read_cohort
+from paraspinal.stages.report.data import Cohort, groups, read_cohort
 from paraspinal.stages.report.flow import flow, headline, light_counts, people
 from paraspinal.stages.report.listing import listing
 from paraspinal.stages.report.muscles import Change, SchemeView, Spread, change, schemes, sides
@@ -49,7 +49,8 @@ def render(cohort: Cohort, results: Path) -> str:
     text = _environment().get_template("index.html.j2").render(
         style=Markup(style),
         script=Markup(script),
-        policy=f"default-src 'none'; img-src data: file: 'self'; style-src {_source(style)}; script-src {_source(script)}",
+        policy=f"default-src 'none'; img-src data: file: 'self'; "
+        f"style-src {_source(style)}; script-src {_source(script)}",
         headline=headline(cohort),
         flow=flow(cohort),
         people=people(cohort),
@@ -68,6 +69,7 @@ def render(cohort: Cohort, results: Path) -> str:
         numbering=_numbering(cohort),
         fi_used=[m for m in FiMethod if m in set(cohort.metrics["fi_method"].dropna())],
         tables=COHORT_TABLES,
+        min_for_quartiles=MIN_FOR_QUARTILES,
         config_text=yaml.safe_dump(cohort.config, sort_keys=True, allow_unicode=True),
         version=paraspinal.__version__,
     )  # fmt: skip
@@ -102,31 +104,44 @@ def count(value: int) -> str:
 
 
 def fixed(value: float, digits: int = 0) -> str:
-    """Write a number with a fixed number of decimals, thin spaces and a true minus sign."""
-    return f"{value:,.{digits}f}".replace(",", THIN_SPACE).replace("-", "−")
+    """Write a number with a fixed number of decimals, thin spaces and a true minus sign; never a negative zero."""
+    text = f"{value:,.{digits}f}"
+    if not text.strip("-0.,"):
+        text = text.lstrip("-")
+    return text.replace(",", THIN_SPACE).replace("-", "−")
 
 
-def spread(value: Spread | None, digits: int = 0, factor: float = 1.0) -> Markup:
-    """Write median and quartiles; a dash where there is no value, no quartiles for very few people."""
+def spread(value: Spread | None, digits: int = 0, factor: float = 1.0, people: int | None = None) -> Markup:
+    """Write median and quartiles, and the count of people where it is not the ``people`` of the row.
+
+    A dash where there is no value; no quartiles for very few people.
+    """
     if value is None:
         return Markup('<span class="none" title="no value">–</span>')
-    median = fixed(value.median * factor, digits)
-    if value.n < MIN_FOR_QUARTILES:
-        return Markup("{}").format(median)
-    quartiles = f"{fixed(value.q1 * factor, digits)} to {fixed(value.q3 * factor, digits)}"
-    return Markup('{} <span class="iqr">({})</span>').format(median, quartiles)
+    low, middle, high = (fixed(x * factor, digits) for x in (value.q1, value.median, value.q3))
+    text = Markup("{}").format(middle)
+    if value.n >= MIN_FOR_QUARTILES:
+        joint = " to " if "−" in low + high else "–"
+        text += Markup(' <span class="iqr">({}{}{})</span>').format(low, joint, high)
+    if people is not None and people != value.n:
+        text += Markup(' <span class="iqr">n&nbsp;{}</span>').format(count(value.n))
+    return text
 
 
 def _size_panels(view: SchemeView) -> list[tuple[str, Markup]]:
     """One panel per muscle: cross-section along the levels, left and right."""
     panels = []
     for muscle in Muscle:
-        found = [(level, [view.row(muscle, level, side) for side in Side]) for level in view.levels]
-        spreads = [(level_name(level), [row and row.acsa_mm2 for row in rows]) for level, rows in found]
+        spreads = [(level_name(level), [_size(view, muscle, level, side) for side in Side]) for level in view.levels]
         if any(s for _, pair in spreads for s in pair):
             title = _alt(f"{MUSCLES[muscle]}: median cross-section in mm² by level", spreads, [str(s) for s in Side])
             panels.append((MUSCLES[muscle], figures.level_profile(spreads, "mm²", title)))
     return panels
+
+
+def _size(view: SchemeView, muscle: Muscle, level: str, side: Side) -> Spread | None:
+    row = view.row(muscle, level, side)
+    return row.acsa_mm2 if row else None
 
 
 def _fat_panels(view: SchemeView) -> list[tuple[str, Markup]]:
@@ -177,8 +192,10 @@ def _alt(start: str, levels: list[tuple[str, list[Spread | None]]], series: list
 def _models(cohort: Cohort) -> list[dict[str, Any]]:
     """Models the tables name, with their weights' sha256 and how many scans each outlined."""
     used = cohort.scans.dropna(subset=["model", "model_sha256"])
-    groups = used.groupby(["model", "model_sha256"]).size()
-    return [{"name": name, "sha256": sha256, "scans": int(n)} for (name, sha256), n in groups.items()]
+    return [
+        {"name": name, "sha256": sha256, "scans": len(rows)}
+        for (name, sha256), rows in groups(used, ["model", "model_sha256"])
+    ]
 
 
 def _numbering(cohort: Cohort) -> dict[str, int]:

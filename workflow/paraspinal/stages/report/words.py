@@ -88,6 +88,7 @@ REASONS = {
     Reason.COVERAGE_PARTIAL: "level only partly covered",
     Reason.FOV_TRUNCATED: "muscle cut by the image border",
     Reason.FI_UNIMODAL: "fat and muscle cannot be told apart",
+    Reason.FI_METHOD_INVALID: "fat method not valid for this muscle",
     Reason.OUTLIER: "outside the published range",
     Reason.MODEL_HASH_MISMATCH: "model is not the expected one",
     Reason.PHI_DETECTED: "identifying text found",
