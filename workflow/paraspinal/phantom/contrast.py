@@ -10,6 +10,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from paraspinal.core.geometry import Grid
+from paraspinal.core.vocab import DixonPart
 from paraspinal.phantom.anatomy import Anatomy, Tissue
 
 Offset = tuple[float, float, float]
@@ -36,15 +37,13 @@ _BIAS_TERMS = 9
 
 
 class Weighting(StrEnum):
-    """The contrasts that can be rendered."""
+    """The contrasts that are linear in the tissues; in- and opposed-phase images follow from water and fat."""
 
     T1W = "T1w"
     T2W = "T2w"
     STIR = "STIR"
     WATER = "water"
     FAT = "fat"
-    IN_PHASE = "inphase"
-    OPPOSED_PHASE = "oppphase"
 
 
 @dataclass(frozen=True)
@@ -207,13 +206,13 @@ def render(
     return add_noise(image * gain, rng, noise)
 
 
-def dixon_parts(water: np.ndarray, fat: np.ndarray) -> dict[Weighting, np.ndarray]:
+def dixon_parts(water: np.ndarray, fat: np.ndarray) -> dict[DixonPart, np.ndarray]:
     """Return the four images of a Dixon set from water and fat: in phase W + F, opposed phase |W - F|."""
     return {
-        Weighting.WATER: water,
-        Weighting.FAT: fat,
-        Weighting.IN_PHASE: water + fat,
-        Weighting.OPPOSED_PHASE: np.abs(water - fat),
+        DixonPart.WATER: water,
+        DixonPart.FAT: fat,
+        DixonPart.IN_PHASE: water + fat,
+        DixonPart.OPPOSED_PHASE: np.abs(water - fat),
     }
 
 
@@ -225,7 +224,7 @@ def render_dixon(
     bias: float = 0.15,
     grain: float = 0.03,
     samples: Sequence[Offset] = THOROUGH,
-) -> dict[Weighting, np.ndarray]:
+) -> dict[DixonPart, np.ndarray]:
     """Render a Dixon set whose parts share gain and texture, so that F / (F + W) is the fat fraction up to noise."""
     pair = [CONTRASTS[Weighting.WATER], CONTRASTS[Weighting.FAT]]
     water, fat = ideal_signals(anatomy, grid, pair, samples)
