@@ -1,0 +1,129 @@
+"""Is a Dixon pair what it says? Checks by physics: fat lies under the skin, and water plus fat makes the in-phase image.
+
+Nothing is repaired: a swap or a wrong scale is suspected, and the fat infiltration withheld.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from paraspinal.core.vocab import Reason
+
+RING_MM = (2.0, 8.0)
+"""Depth below the surface where subcutaneous fat is looked for: under the skin, above the muscles of lean people."""
+DEEP_MM = 25.0
+"""Deeper than this lie muscles and organs, mostly water."""
+BODY_FRAC = 0.15
+"""A voxel belongs to the body above this share of the 95th percentile of water plus fat."""
+MAX_SLICES = 12
+"""Slices looked at, spread evenly; the medians below need no more."""
+MIN_RING_VOXELS = 300
+"""With fewer voxels the ring is not in the field of view and tells nothing."""
+SUM_RATIO = 2.0
+"""In-phase = a water + b fat with a and b alike; beyond this ratio one part is on another scale."""
+MIN_EXPLAINED = 0.8
+"""The fit of the in-phase image counts as evidence when it explains this share of its variance."""
+FAT_TO_WATER = (0.15, 10.0)
+"""Brightness of pure fat over pure water in any usual weighting; beyond it one part is on another scale."""
+MAP_DISAGREEMENT = 0.2
+"""A vendor's fat-fraction map may differ from fat over the sum by this much, the effect of its T1 and T2* corrections."""
+SCALES = ((1.5, 1.0), (150.0, 100.0), (1500.0, 1000.0))
+"""Largest value of a fat-fraction map, with room for noise, and the value that then means 100 %."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the checks of a pair say; ``reason`` is None when nothing speaks against it."""
+
+    ring_ff_frac: float | None
+    reason: Reason | None = None
+    detail: str = ""
+
+
+def check_pair(
+    water: np.ndarray,
+    fat: np.ndarray,
+    spacing_mm: tuple[float, float, float],
+    min_ring_ff_frac: float,
+    in_phase: np.ndarray | None = None,
+    map_frac: np.ndarray | None = None,
+) -> Finding:
+    """Check a water and a fat image, (z, y, x) on one grid; ``spacing_mm`` is (x, y, z).
+
+    ``in_phase`` and ``map_frac`` (fat fraction, 0 to 1) sharpen the verdict where they are given on the same grid.
+    """
+    picked = np.unique(np.linspace(0, len(water) - 1, min(MAX_SLICES, len(water))).round().astype(int))
+    water, fat = (np.clip(part[picked].astype(np.float64), 0, None) for part in (water, fat))
+    body = body_mask(water + fat)
+    fraction = np.divide(fat, water + fat, out=np.zeros_like(fat), where=(water + fat) > 0)
+    depth = _depth(body, spacing_mm)
+    ring = body & (depth >= RING_MM[0]) & (depth <= RING_MM[1])
+    deep = body & (depth >= DEEP_MM)
+    ring_ff = float(np.median(fraction[ring])) if ring.sum() >= MIN_RING_VOXELS else None
+    deep_ff = float(np.median(fraction[deep])) if deep.sum() >= MIN_RING_VOXELS else None
+    if ring_ff is not None and ring_ff < min_ring_ff_frac:
+        numbers = f"fat fraction {ring_ff:.2f} under the skin"
+        if deep_ff is not None and ring_ff < 0.5 and ring_ff < deep_ff:
+            return Finding(ring_ff, Reason.DIXON_SWAP_SUSPECTED, f"{numbers}, {deep_ff:.2f} deep inside")
+        return Finding(ring_ff, Reason.DIXON_SCALE_MISMATCH, numbers)
+    if detail := _scale_fault(water, fat, fraction, body):
+        return Finding(ring_ff, Reason.DIXON_SCALE_MISMATCH, detail)
+    if in_phase is not None and (detail := _sum_fault(water, fat, in_phase[picked].astype(np.float64), body)):
+        return Finding(ring_ff, Reason.DIXON_SCALE_MISMATCH, detail)
+    if map_frac is not None:
+        apart = float(np.median(np.abs(map_frac[picked] - fraction)[body])) if body.any() else 0.0
+        if apart > MAP_DISAGREEMENT:
+            return Finding(ring_ff, Reason.DIXON_SCALE_MISMATCH, f"{apart:.2f} apart from the fat-fraction map")
+    return Finding(ring_ff, None, "" if ring_ff is not None else "the skin is not in the field of view")
+
+
+def body_mask(total: np.ndarray) -> np.ndarray:
+    """Outline the body in water plus fat, (z, y, x): the largest bright piece of each slice without holes."""
+    positive = total[total > 0]
+    if positive.size == 0:
+        return np.zeros(total.shape, dtype=bool)
+    bright = total > BODY_FRAC * np.percentile(positive, 95)
+    mask = np.zeros(total.shape, dtype=bool)
+    for number, plane in enumerate(bright):
+        pieces, count = ndimage.label(ndimage.binary_opening(plane))
+        if count:
+            largest = 1 + int(np.bincount(pieces.ravel())[1:].argmax())
+            mask[number] = ndimage.binary_fill_holes(pieces == largest)
+    return mask
+
+
+def _depth(body: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
+    """Distance of each voxel to the surface in its slice, millimetres; the border of the image is no surface."""
+    return np.stack([ndimage.distance_transform_edt(plane, sampling=spacing_mm[1::-1]) for plane in body])
+
+
+def _scale_fault(water: np.ndarray, fat: np.ndarray, fraction: np.ndarray, body: np.ndarray) -> str:
+    """Compare the brightness of nearly pure fat with that of nearly pure water."""
+    pure_fat, pure_water = body & (fraction > 0.8), body & (fraction < 0.2)
+    if min(pure_fat.sum(), pure_water.sum()) < MIN_RING_VOXELS:
+        return ""
+    ratio = float(np.median(fat[pure_fat]) / np.median(water[pure_water]))
+    return "" if FAT_TO_WATER[0] <= ratio <= FAT_TO_WATER[1] else f"pure fat is {ratio:.2f} times as bright as pure water"
+
+
+def _sum_fault(water: np.ndarray, fat: np.ndarray, in_phase: np.ndarray, body: np.ndarray) -> str:
+    """Fit in-phase = a water + b fat over the body by least squares; a and b should be alike."""
+    if body.sum() < MIN_RING_VOXELS:
+        return ""
+    columns, target = np.stack([water[body], fat[body]], axis=1), in_phase[body]
+    (a, b), *_ = np.linalg.lstsq(columns, target, rcond=None)
+    explained = 1.0 - float(np.var(target - columns @ np.array([a, b])) / max(float(np.var(target)), 1e-12))
+    if explained < MIN_EXPLAINED or min(a, b) <= 0:
+        return ""
+    ratio = float(a / b)
+    return "" if 1 / SUM_RATIO <= ratio <= SUM_RATIO else f"in-phase is {a:.2f} water + {b:.2f} fat"
+
+
+def map_scale(values: np.ndarray) -> float:
+    """Tell which value of a fat-fraction map means 100 %: 1, 100 or 1000."""
+    finite = values[np.isfinite(values) & (values > 0)]
+    top = float(np.percentile(finite, 95)) if finite.size else 1.0
+    return next((scale for limit, scale in SCALES if top <= limit), 1000.0)

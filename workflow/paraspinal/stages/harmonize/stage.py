@@ -1,0 +1,152 @@
+"""The harmonize stage: one row per scan, every usable stack in exactly one of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from paraspinal.core.geometry import tilt_deg
+from paraspinal.core.identity import BidsName
+from paraspinal.core.images import array_of, read_image
+from paraspinal.core.schemas import CONVERT, HARMONIZE
+from paraspinal.core.settings import Settings
+from paraspinal.core.shards import Stage, Work, guarded
+from paraspinal.core.tables import Row
+from paraspinal.core.vocab import DixonPart, Plane, Reason, Sequence, Status
+from paraspinal.stages.harmonize.integrity import check_pair, map_scale
+from paraspinal.stages.harmonize.pairing import Parts, dixon_sets, grid_of, is_one_grid, primary
+
+MIN_SLICES = 3
+"""Fewer slices cover no level and give no spine."""
+MAX_TILT_DEG = 45.0
+"""Oblique slices closer than this to axial cut across the muscles."""
+MUSCLES, SPINE, NO_ROLE = "muscles", "spine", "none"
+WEIGHTED = (Sequence.T1W, Sequence.T2W, Sequence.PDW, Sequence.FLAIR, Sequence.STIR)
+
+
+def harmonize_session(rows: list[Row], work: Work) -> list[Row]:
+    """Make the scans of a session from its converted stacks."""
+    usable = [row for row in rows if Status(row["status"]).is_usable and row["image_path"]]
+    dixon = [row for row in usable if row["sequence"] == Sequence.DIXON.value and row["dixon_part"]]
+    scans: list[Row] = []
+    for row in usable:
+        if row not in dixon:
+            scans.append(_single(row))
+    for parts in dixon_sets(dixon):
+        scan = _dixon_scan(parts)
+        scans += guarded(lambda scan=scan, parts=parts: [_checked(scan, parts, work)], [scan])  # type: ignore[misc]
+    return scans
+
+
+def _base(row: Row, members: list[Row]) -> Row:
+    """Fill the columns a scan shares with its main stack, its role, and what is known to be wrong so far."""
+    kept = {name: row[name] for name in CONVERT.names if name in HARMONIZE.names and name != "activity_id"}
+    name = BidsName.parse(row["image_path"].rsplit("/", 1)[-1].removesuffix(".nii.gz"))
+    scan: Row = {
+        **kept,
+        "scan_id": name.derive(name.suffix, "").stem,
+        "stack_ids": [member["stack_id"] for member in members],
+        "image_path": row["image_path"],
+        "image_sha256s": [member["image_sha256"] for member in members],
+    }
+    doubtful = [member for member in members if member["status"] == Status.WARN.value]
+    if doubtful:
+        scan.update({key: doubtful[0][key] for key in ("status", "reason_code", "detail")})
+    role, reason, detail = _role(row)
+    scan["role"] = role
+    if reason:
+        scan.update(status=Status.EXCLUDED.value, reason_code=reason.value, detail=detail)
+    return scan
+
+
+def _role(row: Row) -> tuple[str, Reason | None, str]:
+    """What a scan is good for: (role, why for nothing, a few words)."""
+    if row["size"][2] < MIN_SLICES:
+        return NO_ROLE, Reason.TOO_FEW_SLICES, f"{row['size'][2]} slices"
+    plane = Plane(row["plane"])
+    if plane is Plane.SAGITTAL:
+        return SPINE, None, ""
+    if plane is Plane.AXIAL or (plane is Plane.OBLIQUE and tilt_deg(grid_of(row).normal) <= MAX_TILT_DEG):
+        return MUSCLES, None, ""
+    return NO_ROLE, Reason.COVERAGE_PARTIAL, f"a {plane.value} image shows neither cross-sections nor levels"
+
+
+def _doubt(scan: Row, reason: Reason, detail: str) -> Row:
+    """Withhold the fat infiltration of a scan for a reason; its size is measured all the same."""
+    scan["fi_reason_code"] = reason.value
+    if Status(scan["status"]).is_usable:
+        scan.update(status=Status.WARN.value, reason_code=reason.value, detail=detail)
+    return scan
+
+
+def _single(row: Row) -> Row:
+    scan = _base(row, [row])
+    sequence = Sequence(row["sequence"])
+    if row["is_fat_suppressed"]:
+        scan["fi_reason_code"] = Reason.FATSUP_NO_FI.value
+    elif sequence not in WEIGHTED:
+        if scan["role"] == SPINE:
+            scan["fi_reason_code"] = Reason.SEQ_UNKNOWN.value  # levels need no contrast class: nothing to warn of
+        else:
+            _doubt(scan, Reason.SEQ_UNKNOWN, row["sequence_evidence"] or "the contrast is not known")
+    return scan
+
+
+def _dixon_scan(parts: Parts) -> Row:
+    main = primary(parts)
+    members = [main, *(row for row in parts.values() if row is not main)]
+    scan = _base(main, members)
+    for part, column in (
+        (DixonPart.WATER, "water_path"),
+        (DixonPart.FAT, "fat_path"),
+        (DixonPart.FAT_FRACTION, "fat_fraction_path"),
+    ):
+        scan[column] = parts[part]["image_path"] if part in parts else None
+    return scan
+
+
+def _checked(scan: Row, parts: Parts, work: Work) -> Row:
+    """Check the parts of a Dixon scan against each other; may read images."""
+    main = primary(parts)
+    strays = [part for part, row in parts.items() if not is_one_grid(row, main)]
+    if strays:
+        return _doubt(scan, Reason.DIXON_GRID_MISMATCH, f"{', '.join(strays)} on another grid")
+    images: dict[DixonPart, np.ndarray] = {}
+    for part, row in parts.items():
+        if part is not DixonPart.OPPOSED_PHASE:
+            images[part] = array_of(read_image(work.image_path(row["image_path"])))
+    map_frac = None
+    if DixonPart.FAT_FRACTION in images:
+        scan["fat_fraction_scale"] = map_scale(images[DixonPart.FAT_FRACTION])
+        map_frac = images[DixonPart.FAT_FRACTION] / np.float32(scan["fat_fraction_scale"])
+    if DixonPart.WATER not in images or DixonPart.FAT not in images:
+        if map_frac is not None:
+            return scan
+        absent = [part.value for part in (DixonPart.WATER, DixonPart.FAT) if part not in images]
+        return _doubt(scan, Reason.DIXON_INCOMPLETE, f"no {' and no '.join(absent)} image")
+    scan["dixon_water_scale"] = scan["dixon_fat_scale"] = 1.0  # rescale slopes are already applied to the images
+    found = check_pair(
+        images[DixonPart.WATER],
+        images[DixonPart.FAT],
+        tuple(main["spacing_mm"]),
+        work.settings.measure.min_ring_ff_frac,
+        images.get(DixonPart.IN_PHASE),
+        map_frac,
+    )
+    scan["fat_ring_ff_frac"] = found.ring_ff_frac
+    if found.reason:
+        return _doubt(scan, found.reason, found.detail)
+    return scan
+
+
+def _parameters(settings: Settings) -> dict[str, float]:
+    return {"min_ring_ff_frac": settings.measure.min_ring_ff_frac}
+
+
+STAGE = Stage(
+    name="harmonize",
+    module="paraspinal.stages.harmonize",
+    reads=CONVERT,
+    writes=HARMONIZE,
+    process=harmonize_session,
+    parameters=_parameters,
+)
