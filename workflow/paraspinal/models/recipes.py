@@ -9,8 +9,7 @@ from pathlib import Path
 from paraspinal.core.errors import ModelError
 from paraspinal.core.paths import PROJECT
 from paraspinal.models.atlas_bank import ATLAS_FILE
-from paraspinal.models.card import Accuracy
-from paraspinal.models.evaluate import evaluate_muscles
+from paraspinal.models.evaluate import evaluate_muscles, evaluate_phantoms
 from paraspinal.models.inference import load_model
 from paraspinal.models.muscle_synthesis import MuscleTask
 from paraspinal.models.muscles_card import muscles_card
@@ -63,10 +62,12 @@ def train_task(
 
 
 def ship_muscles(checkpoint: Path, resources: Path, data: Path | None) -> ModelEntry:
-    """Export a trained muscles model; with ``data`` measure it on the labelled person and say so in its card."""
+    """Export a trained muscles model, measure it and write the numbers into its card.
+
+    With ``data`` (trained with the atlas there) the labelled person is measured too.
+    """
     has_atlas = bool(data and (data / ATLAS_FILE).exists())
     entry = export_model(checkpoint, muscles_card(has_atlas), resources)
-    if data is None:
-        return entry
-    accuracy: tuple[Accuracy, ...] = evaluate_muscles(load_model(entry.identifier, resources=resources), data)
+    model = load_model(entry.identifier, resources=resources)
+    accuracy = (evaluate_muscles(model, data) if data else ()) + evaluate_phantoms(model)
     return export_model(checkpoint, muscles_card(has_atlas, accuracy), resources)
