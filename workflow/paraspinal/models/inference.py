@@ -54,6 +54,11 @@ class LoadedModel:
     sha256: str
     device: str
 
+    @property
+    def identifier(self) -> str:
+        """``name@version``."""
+        return f"{self.card.name}@{self.card.version}"
+
 
 @dataclass(frozen=True)
 class SegmentationResult:

@@ -9,11 +9,12 @@ from pathlib import Path
 from paraspinal.core.errors import ModelError
 from paraspinal.core.paths import PROJECT
 from paraspinal.models.atlas_bank import ATLAS_FILE
-from paraspinal.models.evaluate import evaluate_muscles, evaluate_phantoms
+from paraspinal.models.evaluate import DIXON_FOLDER, evaluate_muscles, evaluate_phantoms
 from paraspinal.models.inference import load_model
 from paraspinal.models.muscle_synthesis import MuscleTask
 from paraspinal.models.muscles_card import muscles_card
 from paraspinal.models.registry import ModelEntry
+from paraspinal.models.spine_evaluate import spine_card
 from paraspinal.models.spine_synthesis import SpineTask
 from paraspinal.models.task import Task
 from paraspinal.models.training import train
@@ -21,6 +22,9 @@ from paraspinal.models.weights import export_model
 
 DATA_VARIABLE = "PARASPINAL_DATA"
 """Environment variable that says where the atlas and the real test images lie."""
+
+
+SPINE_VERSION = "0.1.0"
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Recipe:
     seed: int
 
 
-RECIPES = {"muscles": Recipe(steps=7000, seed=20260101), "spine": Recipe(steps=4500, seed=20260102)}
+RECIPES = {"muscles": Recipe(steps=7000, seed=20260101), "spine": Recipe(steps=4500, seed=11)}
 
 
 def data_folder() -> Path | None:
@@ -53,12 +57,18 @@ def build_task(name: str) -> Task:
 def train_task(
     name: str, out_folder: Path, *, steps: int | None = None, seed: int | None = None, threads: int = 1
 ) -> Path:
-    """Train a model by its recipe, or continue where a killed run left off; returns the checkpoint.
+    """Train a model by its recipe, or continue where a killed run left off; returns the exported weights.
 
-    Steps or seed other than the recipe's make another model; they are kept in its card.
+    The model lies in ``out_folder/resources`` with a registry of its own. Steps or seed other than the
+    recipe's make another model; they are kept in its card.
     """
     task, recipe = build_task(name), RECIPES[name]
-    return train(task, steps or recipe.steps, out_folder, recipe.seed if seed is None else seed, threads)
+    checkpoint = train(task, steps or recipe.steps, out_folder, recipe.seed if seed is None else seed, threads)
+    resources = out_folder / "resources"
+    resources.mkdir(exist_ok=True)
+    if name == "muscles":
+        return ship_muscles(checkpoint, resources, data_folder()).weights
+    return export_model(checkpoint, spine_card(SPINE_VERSION, scores=[]), resources).weights
 
 
 def ship_muscles(checkpoint: Path, resources: Path, data: Path | None) -> ModelEntry:
@@ -66,8 +76,9 @@ def ship_muscles(checkpoint: Path, resources: Path, data: Path | None) -> ModelE
 
     With ``data`` (trained with the atlas there) the labelled person is measured too.
     """
-    has_atlas = bool(data and (data / ATLAS_FILE).exists())
+    has_atlas = data is not None and (data / ATLAS_FILE).exists()
     entry = export_model(checkpoint, muscles_card(has_atlas), resources)
     model = load_model(entry.identifier, resources=resources)
-    accuracy = (evaluate_muscles(model, data) if data else ()) + evaluate_phantoms(model)
+    has_person = data is not None and (data / DIXON_FOLDER).is_dir()
+    accuracy = (evaluate_muscles(model, data) if data and has_person else ()) + evaluate_phantoms(model)
     return export_model(checkpoint, muscles_card(has_atlas, accuracy), resources)
