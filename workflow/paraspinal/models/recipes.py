@@ -35,7 +35,7 @@ class Recipe:
     seed: int
 
 
-RECIPES = {"muscles": Recipe(steps=7000, seed=20260101), "spine": Recipe(steps=4500, seed=11)}
+RECIPES = {"muscles": Recipe(steps=7000, seed=20260101), "spine": Recipe(steps=4000, seed=20260102)}
 
 
 def data_folder() -> Path | None:
