@@ -51,7 +51,7 @@ _LARGEST = {"body_half_width_mm": 161.0, "body_front_mm": 112.0, "subcutaneous_f
 _FOLLOW_UP_BULK, _FOLLOW_UP_FAT_FRAC = 0.93, 0.035
 """What a year does to the person who comes twice: muscle left, fat gained."""
 
-_NOISE, _DIXON_NOISE, _BIAS, _GRAIN = 0.018, 0.010, 0.16, 0.04
+_NOISE, _DIXON_NOISE, _BIAS, _GRAIN = 0.018, 0.006, 0.16, 0.04
 
 
 class Trouble(StrEnum):

@@ -220,7 +220,7 @@ def render_dixon(
     anatomy: Anatomy,
     grid: Grid,
     rng: np.random.Generator,
-    noise: float = 0.01,
+    noise: float = 0.006,
     bias: float = 0.15,
     grain: float = 0.03,
     samples: Sequence[Offset] = THOROUGH,

@@ -59,7 +59,7 @@ _MF_TILT = (-14.0, -14.0, -12.0, -12.0, -12.0, -12.0, -10.0, 0.0, 6.0, 0.0, 0.0)
 _MF_ROUND = (2.3, 2.3, 2.4, 2.5, 2.6, 2.6, 2.7, 2.5, 2.3, 2.2, 2.2)
 
 # Psoas: centre (x, y) from the body centre of that height, aspect, tilt.
-_PM_X = (22.0, 24.0, 27.0, 31.0, 36.0, 42.0, 49.0, 56.0, 62.0, 66.0, 70.0)
+_PM_X = (22.0, 24.0, 28.0, 33.0, 39.0, 44.0, 49.0, 56.0, 62.0, 66.0, 70.0)
 _PM_Y = (10.0, 8.0, 6.0, 4.0, 1.0, -4.0, -14.0, -46.0, -72.0, -92.0, -105.0)
 _PM_ASPECT = (0.42, 0.42, 0.44, 0.56, 0.70, 0.82, 0.88, 0.92, 1.0, 1.0, 1.0)
 _PM_TILT = (0.0, 0.0, -6.0, -12.0, -14.0, -16.0, -20.0, -24.0, -10.0, 0.0, 0.0)
@@ -169,7 +169,7 @@ def muscle_contours(
     both = (area[Muscle.MULTIFIDUS] + area[Muscle.ERECTOR_SPINAE]) * np.float32(_MF_FASCIA_EXTRA_AREA)
     bulk = p.muscle_bulk
     deep = (7 * ones * size, lamina_y + 2)  # muscles grow away from the bone they lie on
-    beside = (at(_PM_X) * np.float32(size * 0.62), pm.centre_y_mm)
+    beside = (at(_PM_X) * np.float32(size * 0.66), pm.centre_y_mm)
     sides: dict[Side, SideMuscles] = {}
     for side in Side:
         mf_bulk, es_bulk = bulk[Muscle.MULTIFIDUS, side], bulk[Muscle.ERECTOR_SPINAE, side]
