@@ -12,10 +12,15 @@ from scipy import ndimage
 
 from paraspinal.core.vocab import Reason
 
-RING_MM = (2.0, 8.0)
-"""Depth below the surface where subcutaneous fat is looked for: under the skin, above the muscles of lean people."""
+RING_MM = (3.0, 10.0)
+"""Depth below the surface where subcutaneous fat is looked for: under the skin and its partial volume, above the
+muscles of lean people."""
+FAT_HALF = 75.0
+"""Percentile of the ring that is the median of its fattier half: where the layer is thin, muscle fills the other."""
 DEEP_MM = 25.0
 """Deeper than this lie muscles and organs, mostly water."""
+MAX_DEEP_FF_FRAC = 0.9
+"""Nobody is fatter than this in the middle, muscles and organs included."""
 BODY_FRAC = 0.15
 """A voxel belongs to the body above this share of the 95th percentile of water plus fat."""
 MAX_SLICES = 12
@@ -62,13 +67,17 @@ def check_pair(
     depth = _depth(body, spacing_mm)
     ring = body & (depth >= RING_MM[0]) & (depth <= RING_MM[1])
     deep = body & (depth >= DEEP_MM)
-    ring_ff = float(np.median(fraction[ring])) if ring.sum() >= MIN_RING_VOXELS else None
-    deep_ff = float(np.median(fraction[deep])) if deep.sum() >= MIN_RING_VOXELS else None
+    ring_ff = float(np.percentile(fraction[ring], FAT_HALF)) if ring.sum() >= MIN_RING_VOXELS else None
+    if ring_ff is not None and deep.sum() >= MIN_RING_VOXELS:
+        # Under the skin there is always more fat than deep inside, unless the images bear each other's names.
+        outside, inside = float(np.median(fraction[ring])), float(np.median(fraction[deep]))
+        numbers = f"fat fraction {outside:.2f} under the skin, {inside:.2f} deep inside"
+        if outside < 0.5 < inside:
+            return Finding(ring_ff, Reason.DIXON_SWAP_SUSPECTED, numbers)
+        if inside > MAX_DEEP_FF_FRAC:
+            return Finding(ring_ff, Reason.DIXON_SCALE_MISMATCH, numbers)
     if ring_ff is not None and ring_ff < min_ring_ff_frac:
-        numbers = f"fat fraction {ring_ff:.2f} under the skin"
-        if deep_ff is not None and ring_ff < 0.5 and ring_ff < deep_ff:
-            return Finding(ring_ff, Reason.DIXON_SWAP_SUSPECTED, f"{numbers}, {deep_ff:.2f} deep inside")
-        return Finding(ring_ff, Reason.DIXON_SCALE_MISMATCH, numbers)
+        return Finding(ring_ff, Reason.DIXON_SCALE_MISMATCH, f"fat fraction {ring_ff:.2f} under the skin")
     if detail := _scale_fault(water, fat, fraction, body):
         return Finding(ring_ff, Reason.DIXON_SCALE_MISMATCH, detail)
     if in_phase is not None and (detail := _sum_fault(water, fat, in_phase[picked].astype(np.float64), body)):
