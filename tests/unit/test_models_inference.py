@@ -18,7 +18,7 @@ from paraspinal.models.inference import (
     check_device,
     load_model,
     predict_slices,
-    remove_small_components,
+    remove_stray_pieces,
     segment_muscles,
 )
 from paraspinal.models.muscle_synthesis import MUSCLE_CLASSES
@@ -135,13 +135,14 @@ def test_asking_for_a_missing_gpu_is_an_error(monkeypatch: pytest.MonkeyPatch) -
         check_device("auto")
 
 
-def test_small_pieces_go_and_large_ones_stay() -> None:
+def test_small_and_distant_pieces_go_and_near_ones_stay() -> None:
     classes = np.zeros((3, 40, 40), dtype=np.uint8)
     classes[:, 2:12, 2:12] = 1  # 300 voxels
-    classes[:, 20:24, 20:24] = 1  # 48 voxels, 14 %
-    classes[1, 35:37, 35:37] = 1  # 4 voxels, 1 %
+    classes[:, 14:18, 6:10] = 1  # 48 voxels, 12 %, beside it
+    classes[1, 2:4, 14:16] = 1  # 4 voxels, 1 %
+    classes[:, 30:34, 30:34] = 1  # 48 voxels, 12 %, but 18 mm away
     classes[0, 30, 2] = 2  # all there is of class 2
-    remove_small_components(classes, 4)
+    remove_stray_pieces(classes, (4.0, 1.0, 1.0), 4)
     assert np.count_nonzero(classes == 1) == 348
     assert np.count_nonzero(classes == 2) == 1
 

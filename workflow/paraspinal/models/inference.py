@@ -34,6 +34,9 @@ SMOOTHING_SD_MM = 4.0
 MIN_COMPONENT_FRAC = 0.05
 """Pieces of a label smaller than this share of it are noise and become background."""
 
+MAX_STRAY_MM = 10.0
+"""A piece this far outside the box around a muscle is not the muscle: bowel beside the psoas, a kidney."""
+
 MIN_PROBABILITY = 1e-7  # keeps the logarithm finite
 
 BODY_FRAC = 0.04
@@ -146,7 +149,7 @@ class MuscleSegmenter:
         sigma = SMOOTHING_SD_MM / grid.spacing_mm[0]
         probabilities = ndimage.gaussian_filter1d(probabilities, sigma, axis=0, mode="nearest", truncate=3.0)
         classes, entropy = _to_native(grid, window, probabilities)
-        remove_small_components(classes, len(self._codes))
+        remove_stray_pieces(classes, grid.spacing_mm, len(self._codes))
         counts = np.bincount(classes.ravel(), minlength=len(self._codes))
         totals = np.bincount(classes.ravel(), weights=entropy.ravel(), minlength=len(self._codes))
         present = [c for c in range(1, len(self._codes)) if counts[c]]
@@ -198,8 +201,13 @@ def body_window(slices: Array) -> tuple[slice, slice]:
     return window[0], window[1]
 
 
-def remove_small_components(classes: npt.NDArray[np.uint8], n_classes: int) -> None:
-    """Turn pieces below ``MIN_COMPONENT_FRAC`` of their class into background, in place (26-connected)."""
+def remove_stray_pieces(classes: npt.NDArray[np.uint8], spacing_mm: tuple[float, float, float], n_classes: int) -> None:
+    """Turn stray pieces of every class into background, in place.
+
+    ``classes`` (slice, row, column); pieces are 26-connected. Below ``MIN_COMPONENT_FRAC`` of its class a
+    piece is noise; one whose middle lies more than ``MAX_STRAY_MM`` outside the in-plane box around the
+    largest piece is another organ.
+    """
     boxes = ndimage.find_objects(classes, max_label=n_classes - 1)
     for index, box in enumerate(boxes, start=1):
         if box is None:
@@ -210,9 +218,16 @@ def remove_small_components(classes: npt.NDArray[np.uint8], n_classes: int) -> N
             continue
         sizes = np.bincount(pieces.ravel())
         sizes[0] = 0
-        small = sizes < MIN_COMPONENT_FRAC * sizes.sum()
-        small[0] = False
-        window[small[pieces]] = 0
+        is_stray = sizes < MIN_COMPONENT_FRAC * sizes.sum()
+        places = ndimage.find_objects(pieces)
+        main = places[int(sizes.argmax()) - 1]
+        for number, place in enumerate(places, start=1):
+            for axis in (1, 2):
+                margin = MAX_STRAY_MM / spacing_mm[axis]
+                middle = 0.5 * (place[axis].start + place[axis].stop)
+                is_stray[number] |= not main[axis].start - margin <= middle <= main[axis].stop + margin
+        is_stray[0] = False
+        window[is_stray[pieces]] = 0
 
 
 def _plan(image: sitk.Image) -> SliceGrid:
