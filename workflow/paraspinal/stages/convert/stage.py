@@ -44,7 +44,14 @@ SUFFIXES = {
     Sequence.OTHER: "MR",
     Sequence.UNKNOWN: "MR",
 }
-SIDECAR_NUMBERS = ("EchoTrainLength", "PixelBandwidth", "SpacingBetweenSlices", "SAR", "NumberOfAverages", "PercentSampling")
+SIDECAR_NUMBERS = (
+    "EchoTrainLength",
+    "PixelBandwidth",
+    "SpacingBetweenSlices",
+    "SAR",
+    "NumberOfAverages",
+    "PercentSampling",
+)
 """What is taken from dcm2niix's sidecar: plain numbers only, for text may hold anything."""
 SIDECAR_COLUMNS = {
     "RepetitionTime": ("repetition_time_ms", 1e-3),

@@ -1,4 +1,4 @@
-"""Is a Dixon pair what it says? Checks by physics: fat lies under the skin, and water plus fat makes the in-phase image.
+"""Is a Dixon pair what it says? Fat lies under the skin, and water plus fat makes the in-phase image.
 
 Nothing is repaired: a swap or a wrong scale is suspected, and the fat infiltration withheld.
 """
@@ -34,7 +34,7 @@ MIN_EXPLAINED = 0.8
 FAT_TO_WATER = (0.15, 10.0)
 """Brightness of pure fat over pure water in any usual weighting; beyond it one part is on another scale."""
 MAP_DISAGREEMENT = 0.2
-"""A vendor's fat-fraction map may differ from fat over the sum by this much, the effect of its T1 and T2* corrections."""
+"""A vendor's fat-fraction map may differ from fat over the sum by this much: it corrects for T1 and T2*."""
 SCALES = ((1.5, 1.0), (150.0, 100.0), (1500.0, 1000.0))
 """Largest value of a fat-fraction map, with room for noise, and the value that then means 100 %."""
 
@@ -115,7 +115,9 @@ def _scale_fault(water: np.ndarray, fat: np.ndarray, fraction: np.ndarray, body:
     if min(pure_fat.sum(), pure_water.sum()) < MIN_RING_VOXELS:
         return ""
     ratio = float(np.median(fat[pure_fat]) / np.median(water[pure_water]))
-    return "" if FAT_TO_WATER[0] <= ratio <= FAT_TO_WATER[1] else f"pure fat is {ratio:.2f} times as bright as pure water"
+    return (
+        "" if FAT_TO_WATER[0] <= ratio <= FAT_TO_WATER[1] else f"pure fat is {ratio:.2f} times as bright as pure water"
+    )
 
 
 def _sum_fault(water: np.ndarray, fat: np.ndarray, in_phase: np.ndarray, body: np.ndarray) -> str:

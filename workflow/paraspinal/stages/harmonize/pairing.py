@@ -54,7 +54,10 @@ def dixon_sets(rows: list[Row]) -> list[Parts]:
     sets: list[Parts] = []
     for part in PRIMARY_ORDER:
         for row in [r for r in waiting if DixonPart(r["dixon_part"]) is part]:
-            if not any(_distance(row, founder) is not None for founder in map(primary, sets)) or part is PRIMARY_ORDER[0]:
+            if (
+                not any(_distance(row, founder) is not None for founder in map(primary, sets))
+                or part is PRIMARY_ORDER[0]
+            ):
                 sets.append({part: row})
                 waiting.remove(row)
         sets += _join(waiting, sets, part)

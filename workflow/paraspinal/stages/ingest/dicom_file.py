@@ -1,5 +1,8 @@
 """Read one DICOM file: its header, whether it is complete, and a digest of header and sampled pixels."""
 
+# ruff: noqa: PTH123
+# Paths are bytes here, for a file name need not be text.
+
 from __future__ import annotations
 
 import hashlib
@@ -125,9 +128,7 @@ def _scan(handle: BinaryIO, buffer: bytes) -> tuple[wire.Scan, bytes]:
         buffer += more
 
 
-def _record(
-    handle: BinaryIO, path: bytes, size: int, scan: wire.Scan, buffer: bytes, values: Values
-) -> FileRecord:
+def _record(handle: BinaryIO, path: bytes, size: int, scan: wire.Scan, buffer: bytes, values: Values) -> FileRecord:
     values["transfer_syntax"] = scan.transfer_syntax
     pixels = scan.inflated if scan.inflated is not None else None
     total = len(pixels) if pixels is not None else size

@@ -12,6 +12,7 @@ from paraspinal.stages.ingest.record import Values
 
 _FIELDS: dict[str, tuple[str, str, str]] = {
     "image_type": ("MRImageFrameTypeSequence", "FrameType", "texts"),
+    "acquisition_contrast": ("MRImageFrameTypeSequence", "AcquisitionContrast", "text"),
     "position": ("PlanePositionSequence", "ImagePositionPatient", "numbers"),
     "orientation": ("PlaneOrientationSequence", "ImageOrientationPatient", "numbers"),
     "pixel_spacing": ("PixelMeasuresSequence", "PixelSpacing", "numbers"),
@@ -35,6 +36,7 @@ _TOP = {
     "steady_state": "SteadyStatePulseSequence",
     "spoiling": "Spoiling",
     "is_inversion": "InversionRecovery",
+    "acquisition_contrast": "AcquisitionContrast",
     "acquisition_type": "MRAcquisitionType",
     "sequence_name": "PulseSequenceName",
     "field_t": "MagneticFieldStrength",

@@ -46,6 +46,8 @@ class Slice:
     pixel_digest: str
     pixel_offset: int
     digest: str
+    uid: str = ""
+    syntax: str = ""
 
 
 @dataclass
@@ -143,10 +145,19 @@ def _drop_copies(level: list[Slice], is_identical: IsIdentical) -> list[Slice]:
     kept: list[Slice] = []
     dropped: list[Slice] = []
     for piece in level:
-        is_copy = any(other.pixel_digest == piece.pixel_digest and is_identical(other, piece) for other in kept)
+        is_copy = any(_is_same_instance(other, piece) or _is_same_image(other, piece, is_identical) for other in kept)
         (dropped if is_copy else kept).append(piece)
     level[:] = kept
     return dropped
+
+
+def _is_same_instance(a: Slice, b: Slice) -> bool:
+    """Whether two files are one instance in two encodings, as archives that compress hand it out."""
+    return bool(a.uid) and a.uid == b.uid and a.syntax != b.syntax and a.frame == b.frame
+
+
+def _is_same_image(a: Slice, b: Slice, is_identical: IsIdentical) -> bool:
+    return a.pixel_digest == b.pixel_digest and is_identical(a, b)
 
 
 def _split_repeats(levels: list[list[Slice]], copies: list[Slice], is_identical: IsIdentical) -> list[Block]:
@@ -158,13 +169,14 @@ def _split_repeats(levels: list[list[Slice]], copies: list[Slice], is_identical:
     for piece in slices:
         acquisitions.setdefault(piece.acquisition, []).append(piece)
     has_order = len({piece.temporal for piece in slices}) > 1
-    if 1 < len(acquisitions) <= MAX_REPEATS and not has_order and len(acquisitions) >= most:
+    has_conflict = any(len({piece.uid for piece in level}) < len(level) for level in levels if level[0].uid)
+    if 1 < len(acquisitions) <= MAX_REPEATS and not has_order and not has_conflict and len(acquisitions) >= most:
         blocks = [_split_parallel(group, is_identical) for _, group in sorted(acquisitions.items(), key=str)]
         if all(block.reason not in (Reason.FOURD_UNEXPECTED, Reason.DUP_CONFLICT) for b in blocks for block in b):
             blocks[0][0].copies += copies
             return [block for b in blocks for block in b]
     whole = Block(slices, copies)
-    if len(counts) == 1 or has_order or most > MAX_REPEATS:
+    if not has_conflict and (len(counts) == 1 or has_order or most > MAX_REPEATS):
         return [whole.refused(Status.EXCLUDED, Reason.FOURD_UNEXPECTED, f"up to {most} images at each place")]
     return [whole.refused(Status.FAILED, Reason.DUP_CONFLICT, f"up to {most} different images at one place")]
 

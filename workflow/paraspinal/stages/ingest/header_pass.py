@@ -1,5 +1,8 @@
 """The header pass: read what is new or changed, in parallel, a bounded number of files at a time."""
 
+# ruff: noqa: PTH119, PTH120
+# Paths are bytes here, for a file name need not be text.
+
 from __future__ import annotations
 
 import logging
@@ -66,7 +69,9 @@ def refresh(found: Iterable[Found], root: bytes, cache: Cache, workers: int) -> 
     return PassTally(n_files, n_read)
 
 
-def _read_all(files: Iterator[Found], reader: Callable[[list[Found]], list[Read]], workers: int) -> Iterator[list[Read]]:
+def _read_all(
+    files: Iterator[Found], reader: Callable[[list[Found]], list[Read]], workers: int
+) -> Iterator[list[Read]]:
     first = list(islice(files, SMALL))
     rest = list(islice(files, 1))
     if workers == 1 or not rest:

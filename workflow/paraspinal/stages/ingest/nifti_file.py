@@ -1,5 +1,8 @@
 """Read one NIfTI file of a BIDS dataset or a plain folder: its grid, its person, and what its name says."""
 
+# ruff: noqa: PTH123
+# Paths are bytes here, for a file name need not be text.
+
 from __future__ import annotations
 
 import hashlib

@@ -1,5 +1,8 @@
 """Read the grid from a NIfTI-1 or NIfTI-2 header without a library, so that no library can print its path."""
 
+# ruff: noqa: PTH123
+# Paths are bytes here, for a file name need not be text.
+
 from __future__ import annotations
 
 import gzip

@@ -1,5 +1,8 @@
 """The front door: any tree in, an inventory and one table per shard out, nobody named."""
 
+# ruff: noqa: PTH120
+# Paths are bytes here, for a file name need not be text.
+
 from __future__ import annotations
 
 import logging
@@ -19,10 +22,11 @@ from paraspinal.core.tables import Row
 from paraspinal.core.vocab import Plane, Reason, Sequence, Status
 from paraspinal.stages.ingest.cache import Cache
 from paraspinal.stages.ingest.header_pass import refresh
+from paraspinal.stages.ingest.inventory import warn_of_short_stacks
 from paraspinal.stages.ingest.nifti_stacks import nifti_stack
 from paraspinal.stages.ingest.output import Sources, cohort_id, private_folder, write_if_changed, write_index
 from paraspinal.stages.ingest.people import person_row, stack_row
-from paraspinal.stages.ingest.record import OTHER, FileRecord
+from paraspinal.stages.ingest.record import DICOM, OTHER, FileRecord
 from paraspinal.stages.ingest.stacks import Stack, pixel_hash, stacks_of
 from paraspinal.stages.ingest.walk import input_root, walk
 
@@ -31,6 +35,9 @@ log = logging.getLogger(__name__)
 INVENTORY_PATH = "shards/inventory.parquet"
 JUNK_STATUS = {Reason.NOT_AN_IMAGE: Status.EXCLUDED}
 """A file that is no image is set aside; one that should be an image and cannot be read has failed."""
+
+
+BROKEN = (Reason.DICOM_TRUNCATED, Reason.DICOM_UNREADABLE)
 
 
 @dataclass(frozen=True)
@@ -50,11 +57,16 @@ class IngestSummary:
 
 @dataclass
 class _Gathered:
-    """Rows and sources of all stacks, by stack id; ``days`` holds study days and never leaves this process."""
+    """Rows and sources of all stacks, by stack id.
+
+    ``days`` holds study days by session, ``broken`` counts by folder the files that should be images and tell
+    nothing; neither leaves this process.
+    """
 
     rows: dict[str, Row] = field(default_factory=dict)
     sources: dict[str, Sources] = field(default_factory=dict)
     days: dict[str, int] = field(default_factory=dict)
+    broken: Counter[bytes] = field(default_factory=Counter)
     pixels: dict[tuple[str, str, str], list[tuple[str, Stack]]] = field(default_factory=dict)
 
 
@@ -78,6 +90,7 @@ def ingest(settings: Settings) -> IngestSummary:
     finally:
         cache.close()
     _drop_resent(gathered)
+    _warn_beside_broken(gathered)
     sessions = {(row["subject"], row["session"]) for row in gathered.rows.values() if row["session"]}
     if registry.shards and sessions and not sessions & set(registry.shards):
         raise ResultsError("the results folder belongs to another cohort", hint="choose another out, or empty it")
@@ -104,6 +117,7 @@ def _gather(cache: Cache, identity: Identity, max_files: int) -> _Gathered:
     gathered = _Gathered()
     for key, files in cache.series():
         if key.startswith("o|"):
+            gathered.broken.update(os.path.dirname(p) for p, record in files if record.reason in BROKEN)
             for row in _junk_rows(files, identity):
                 gathered.rows[row["stack_id"]] = row
             continue
@@ -167,6 +181,22 @@ def _drop_resent(gathered: _Gathered) -> None:
                 kept.append(stack)
 
 
+def _warn_beside_broken(gathered: _Gathered) -> None:
+    """Warn of broken files beside the slices of a series that has its folder to itself: one may have been a slice."""
+    series: dict[bytes, set[str | None]] = {}
+    beside: dict[str, set[bytes]] = {}
+    for stack_id, found in gathered.sources.items():
+        beside[stack_id] = {os.path.dirname(path) for path in found.paths} & set(gathered.broken)
+        for folder in beside[stack_id]:
+            series.setdefault(folder, set()).add(gathered.rows[stack_id]["series_id"])
+    for stack_id, folders in beside.items():
+        row = gathered.rows[stack_id]
+        count = sum(gathered.broken[folder] for folder in folders if len(series[folder]) == 1)
+        if count and row["source"] == DICOM and row["status"] == Status.OK.value:
+            row["status"], row["reason_code"] = Status.WARN.value, Reason.DICOM_TRUNCATED.value
+            row["detail"] = f"{count} unreadable files beside its slices"
+
+
 def _same_pixels(a: Stack, b: Stack) -> bool:
     return all(pixel_hash(x) == pixel_hash(y) for x, y in zip(a.slices, b.slices, strict=True))
 
@@ -192,5 +222,6 @@ def _write(settings: Settings, private: Path, gathered: _Gathered, registry: Reg
         write_index(private, shard, {row["stack_id"]: gathered.sources[row["stack_id"]] for row in rows})
         if write_if_changed(shard_path(results, "ingest", shard), SESSION_STACKS, rows):
             rewritten.append(shard)
+    warn_of_short_stacks(inventory)
     write_if_changed(results / INVENTORY_PATH, INVENTORY, inventory)
     return tuple(rewritten)

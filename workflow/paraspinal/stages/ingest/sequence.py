@@ -34,28 +34,86 @@ NUMBERS_ONLY, NUMBERS_AND_TEXT, CONTRADICTED, TEXT_ONLY = 0.8, 0.95, 0.5, 0.5
 """Trust in a class by what it rests on."""
 
 _NOT_ANATOMY = frozenset(
-    {"P", "PHASE", "PHASE MAP", "PHASE_MAP", "REAL", "IMAGINARY", "R", "I", "ADC", "DIFFUSION", "FMRI", "PERFUSION", "TRACEW"}
-    | {"TRACE", "FA", "EADC", "T2 MAP", "T1 MAP", "T2_MAP", "T1_MAP", "T2_STAR_MAP", "T2_STAR", "R2_STAR", "R2STAR", "T2STAR"}
-    | {"TOF", "SUBTRACTION", "VELOCITY", "FLOW", "B0", "FIELD_MAP", "B1_MAP", "STATISTICS", "GSP", "MTT", "TTP", "RCBF", "RCBV"}
+    {
+        "P",
+        "PHASE",
+        "PHASE MAP",
+        "PHASE_MAP",
+        "REAL",
+        "IMAGINARY",
+        "R",
+        "I",
+        "ADC",
+        "DIFFUSION",
+        "FMRI",
+        "PERFUSION",
+        "TRACEW",
+    }
+    | {
+        "TRACE",
+        "FA",
+        "EADC",
+        "T2 MAP",
+        "T1 MAP",
+        "T2_MAP",
+        "T1_MAP",
+        "T2_STAR_MAP",
+        "T2_STAR",
+        "R2_STAR",
+        "R2STAR",
+        "T2STAR",
+    }
+    | {
+        "TOF",
+        "SUBTRACTION",
+        "VELOCITY",
+        "FLOW",
+        "B0",
+        "FIELD_MAP",
+        "B1_MAP",
+        "STATISTICS",
+        "GSP",
+        "MTT",
+        "TTP",
+        "RCBF",
+        "RCBV",
+    }
     | {"ECHO_MAP", "SPECTROSCOPY", "CBF"}
 )
 _TEXTS: tuple[tuple[str, Sequence], ...] = (
     (r"(?<![a-z0-9])(?:stir|tirm)(?![a-z])", Sequence.STIR),
-    (r"(?<![a-z0-9])t1[ _-]?(?:w|tse|fse|se|dual|vibe|spc|space|ffe|flair|mprage)?(?![0-9a-z*])|t1(?=spir|dual|w)", Sequence.T1W),
+    (
+        r"(?<![a-z0-9])t1[ _-]?(?:w|tse|fse|se|dual|vibe|spc|space|ffe|flair|mprage)?(?![0-9a-z*])|t1(?=spir|dual|w)",
+        Sequence.T1W,
+    ),
     (r"(?<![a-z0-9])(?:t2[ _-]?)?flair(?![a-z])", Sequence.FLAIR),
     (r"(?<![a-z0-9])t2[ _-]?(?:w|tse|fse|se|spc|space|spir|spair|haste|dual)?(?![0-9a-z*])", Sequence.T2W),
     (r"(?<![a-z0-9])(?:pd|pdw|proton)(?![a-z])", Sequence.PDW),
 )
+_FLAVOURS = {"T1": Sequence.T1W, "T2": Sequence.T2W, "PROTON_DENSITY": Sequence.PDW, "STIR": Sequence.STIR}
+"""What enhanced files call their contrast, in the image type or in a field of its own."""
 _FATSUP_TEXT = re.compile(
     r"(?i)(?<![a-z])(?:fs|fatsat|fat[ _-]?sat|fat[ _-]?sup\w*|spir|spair|chem[ _-]?sat)(?![a-z])|t[12]w?[_ -]?spa?ir"
 )
 _NO_FATSUP_TEXT = re.compile(r"(?i)(?:no|non|without|w/o)[ _-]?(?:fs|fat)")
 _FATSUP_OPTIONS = frozenset({"FS", "FAT_SAT", "FATSAT", "SFS", "SPIR", "SPAIR", "FAT-SAT"})
 _LOCALIZER_TEXT = re.compile(
-    r"(?i)(?<![a-z])(?:loc|localizer|localiser|localizador|scout|survey|pilot|plane[ _-]?loc\w*|3[ _-]?plane|3[ _-]?pl|haste_?loc|aahscout)(?![a-z])"
+    r"(?i)(?<![a-z])(?:loc|locali[sz]er|localizador|scout|survey|pilot|plane[ _-]?loc\w*|3[ _-]?pl(?:ane)?"
+    r"|haste_?loc|aahscout)(?![a-z])"
 )
 _REFORMAT = frozenset(
-    {"MPR", "CSA MPR", "REFORMATTED", "REFORMAT", "PROJECTION IMAGE", "MIP", "MAX_IP", "MIN_IP", "MEAN_IP", "CURVED_MPR"}
+    {
+        "MPR",
+        "CSA MPR",
+        "REFORMATTED",
+        "REFORMAT",
+        "PROJECTION IMAGE",
+        "MIP",
+        "MAX_IP",
+        "MIN_IP",
+        "MEAN_IP",
+        "CURVED_MPR",
+    }
     | {"CURVED", "CSAPARALLEL", "RESAMPLED", "VOLUME_RENDERING", "SURFACE_RENDERING"}
 )
 
@@ -138,7 +196,7 @@ def _gradient(values: Values, tr: float, te: float, ti: float | None, timing: st
     if te >= T2STAR_TE_MS:
         return Sequence.OTHER, f"T2* gradient echo, {timing}"
     if is_spoiled and flip is not None:
-        if tr <= SPOILED_TR_MS and flip >= LOW_FLIP_DEG or tr > SPOILED_TR_MS and flip >= 50.0:
+        if (tr <= SPOILED_TR_MS and flip >= LOW_FLIP_DEG) or (tr > SPOILED_TR_MS and flip >= 50.0):
             return Sequence.T1W, f"spoiled gradient echo, {timing}, flip {flip:.0f}"
         if flip < LOW_FLIP_DEG:
             return Sequence.PDW, f"gradient echo at low flip angle, {timing}, flip {flip:.0f}"
@@ -156,6 +214,9 @@ def _text(values: Values) -> str:
 
 def _by_text(values: Values) -> Sequence | None:
     """Classify by text; None when it says nothing or several things."""
+    named = {str(values.get("acquisition_contrast", "")).upper(), *values.get("image_type", [])[2:3]}
+    if flavour := named & set(_FLAVOURS):
+        return _FLAVOURS[flavour.pop()] if len(flavour) == 1 else None
     text = _text(values)
     if re.search(_TEXTS[0][0], text):
         return Sequence.STIR

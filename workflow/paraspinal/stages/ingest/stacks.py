@@ -1,5 +1,8 @@
 """From the files of one series to stacks: what belongs together by what the pixels mean, each with a disposition."""
 
+# ruff: noqa: PTH120, PTH123
+# Paths are bytes here, for a file name need not be text.
+
 from __future__ import annotations
 
 import hashlib
@@ -14,7 +17,9 @@ from paraspinal.stages.ingest.record import DICOM, FileRecord, Values
 from paraspinal.stages.ingest.sequence import Contrast, contrast_of, is_localizer, is_reformat
 from paraspinal.stages.ingest.vendor import is_elsewhere
 
-NOT_IMAGES = frozenset({"SR", "PR", "KO", "DOC", "REG", "SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "AU", "ECG", "RWV", "PLAN"})
+NOT_IMAGES = frozenset(
+    {"SR", "PR", "KO", "DOC", "REG", "SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "AU", "ECG", "RWV", "PLAN"}
+)
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 SCREENS = frozenset({"SCREEN SAVE", "SCREENSHOT", "SCREEN_SAVE", "VIDEO"})
 ORPHAN_FRAC = 1 / 3
@@ -49,7 +54,12 @@ def is_no_image(record: FileRecord) -> bool:
     """Whether a readable DICOM file is something else than an image: a report, a presentation state, a document."""
     values = record.values
     return values.get("modality") in NOT_IMAGES or str(values.get("sop_class", "")).startswith(
-        ("1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.104.", "1.2.840.10008.5.1.4.1.1.66", "1.2.840.10008.1.3.10")
+        (
+            "1.2.840.10008.5.1.4.1.1.88.",
+            "1.2.840.10008.5.1.4.1.1.104.",
+            "1.2.840.10008.5.1.4.1.1.66",
+            "1.2.840.10008.1.3.10",
+        )
     )
 
 
@@ -132,6 +142,8 @@ def _slice(path: bytes, record: FileRecord, plane: Values) -> Slice:
         pixel_digest=f"{plane.get('pixel_digest', '')}{plane.get('frame', '')}",
         pixel_offset=int(plane.get("pixel_offset", 0)),
         digest=record.digest or "",
+        uid=str(plane.get("sop_uid", "")),
+        syntax=str(plane.get("transfer_syntax", "")),
     )
 
 
@@ -182,7 +194,9 @@ def _stack(key: str, block: Block, by_slice: dict[int, tuple[Values, FileRecord]
     faults = [by_slice[id(piece)][1] for piece in block.slices if by_slice[id(piece)][1].reason]
     if faults and faults[0].reason:
         stack.grid = None
-        stack.decide(Status.FAILED, faults[0].reason, f"{len(faults)} of {len(block.slices)} slices: {faults[0].detail}")
+        stack.decide(
+            Status.FAILED, faults[0].reason, f"{len(faults)} of {len(block.slices)} slices: {faults[0].detail}"
+        )
     elif values.get("rows", 0) <= 0 or values.get("columns", 0) <= 0:
         stack.decide(Status.FAILED, Reason.DICOM_NO_PIXELS, "no image matrix")
     return stack

@@ -27,11 +27,14 @@ VENDORS = (
     ("PARAMED", "Paramed"),
 )
 MODELS = re.compile(
-    r"(?i)\b(prisma(?:_?fit)?|skyra|vida|lumina|sola|altea|free\.?(?:max|star)|cima\.?x|verio|trio(?:tim)?|aera|avanto(?:_?fit)?|"
-    r"espree|essenza|symphony(?:tim)?|sonata|allegra|biograph_?mmr|terra|magnetom|amira|sempra|spectra|harmony|concerto|"
-    r"ingenia(?: (?:ambition|elition)(?: ?x| ?s)?)?|achieva(?: dstream)?|intera|elition|ambition|multiva|prodiva|panorama|gyroscan|"
+    r"(?i)\b(prisma(?:_?fit)?|skyra|vida|lumina|sola|altea|free\.?(?:max|star)|cima\.?x|verio|trio(?:tim)?|aera|"
+    r"avanto(?:_?fit)?|espree|essenza|symphony(?:tim)?|sonata|allegra|biograph_?mmr|terra|magnetom|"
+    r"amira|sempra|spectra|harmony|concerto|"
+    r"ingenia(?: (?:ambition|elition)(?: ?x| ?s)?)?|achieva(?: dstream)?|intera|elition|ambition|multiva|"
+    r"prodiva|panorama|gyroscan|"
     r"signa(?: (?:hdxt?|excite|architect|artist|premier|pioneer|voyager|explorer|creator|hero|victor|pet/mr))?|"
-    r"discovery mr ?\d{3}w?|optima mr ?\d{3}w?|brivo|vantage(?: (?:titan|galan|orian|elan|fortian))?|titan|galan|orian|excelart|"
+    r"discovery mr ?\d{3}w?|optima mr ?\d{3}w?|brivo|vantage(?: (?:titan|galan|orian|elan|fortian))?|titan|galan|orian|"
+    r"excelart|"
     r"umr ?\d{3}|omega|jupiter|echelon(?: (?:oval|smart|synergy))?|oasis|airis|aperto)\b"
 )
 
@@ -40,7 +43,18 @@ _WORDS: dict[DixonPart, frozenset[str]] = {
     DixonPart.FAT: frozenset({"FAT", "FAT_IMAGE", "FATONLY"}),
     DixonPart.IN_PHASE: frozenset({"IN_PHASE", "INPHASE", "IN-PHASE", "IP", "IN"}),
     DixonPart.OPPOSED_PHASE: frozenset(
-        {"OPP_PHASE", "OPPPHASE", "OPPOSED_PHASE", "OUT_PHASE", "OUTPHASE", "OUT_OF_PHASE", "OUT-PHASE", "OP", "OPP", "OUT"}
+        {
+            "OPP_PHASE",
+            "OPPPHASE",
+            "OPPOSED_PHASE",
+            "OUT_PHASE",
+            "OUTPHASE",
+            "OUT_OF_PHASE",
+            "OUT-PHASE",
+            "OP",
+            "OPP",
+            "OUT",
+        }
     ),
     DixonPart.FAT_FRACTION: frozenset({"FAT_FRACTION", "FATFRACTION", "FAT_FRAC", "FATFRAC", "FF", "PDFF", "FP"}),
 }
@@ -51,9 +65,12 @@ _DIXON_TEXT = re.compile(
     r"(?i)m?dixon|ideal|iq\b|lava[ -]?flex|\bflex\b|\bwfs\b|\bwfi\b|vibe.*dix|q-?dixon|fact\b|chemical shift|water.?fat"
 )
 _FULL_WORD: tuple[tuple[re.Pattern[str], DixonPart], ...] = (
-    (re.compile(r"(?i)(?:^|[^a-z])(?:pd)?fat[ _-]?frac(?:tion)?(?![a-z])|(?:^|[^a-z])pdff(?![a-z])"), DixonPart.FAT_FRACTION),
+    (
+        re.compile(r"(?i)(?:^|[^a-z])(?:pd)?fat[ _-]?frac(?:tion)?(?![a-z])|(?:^|[^a-z])pdff(?![a-z])"),
+        DixonPart.FAT_FRACTION,
+    ),
     (re.compile(r"(?i)(?:^|[^a-z])in[ _-]?phase(?![a-z])"), DixonPart.IN_PHASE),
-    (re.compile(r"(?i)(?:^|[^a-z])(?:opp(?:osed)?|out)(?:[ _-]?of)?[ _-]?phase(?![a-z])"), DixonPart.OPPOSED_PHASE),
+    (re.compile(r"(?i)(?:^|[^a-z])(?:opp(?:osed)?|out)[ _-]?(?:of)?[ _-]?phase(?![a-z])"), DixonPart.OPPOSED_PHASE),
     (re.compile(r"(?i)^water ?:|[_\-\s:]water(?:[_\-\s]?only)?$|^water[_\-\s]|^water$"), DixonPart.WATER),
     (re.compile(r"(?i)^fat ?:|[_\-\s:]fat(?:[_\-\s]?only)?$|^fat[_\-\s](?!sat|sup)|^fat$"), DixonPart.FAT),
 )
@@ -70,8 +87,8 @@ _LUMBAR = re.compile(
     r"tl[ _-]?spine|whole[ _-]?(?:body|spine)|psoas|back|paraspinal)(?![a-z])"
 )
 _ELSEWHERE = re.compile(
-    r"(?i)(?:^|[^a-z])(?:head|brain|cranial|skull|neuro\w*|c[ _-]?spine|csp|cerv\w*|hws|neck|t[ _-]?spine|tsp|thoracic|bws|"
-    r"chest|thorax|heart|cardiac|breast\w*|mamma|shoulder|schulter|elbow|wrist|hand|finger|knee|knie|ankle|foot|feet|toe|"
+    r"(?i)(?:^|[^a-z])(?:head|brain|cranial|skull|neuro\w*|c[ _-]?spine|csp|cerv\w*|hws|neck|t[ _-]?spine|tsp|"
+    r"thoracic|bws|chest|thorax|heart|cardiac|breast\w*|mamma|shoulder|schulter|elbow|wrist|hand|finger|knee|knie|ankle|foot|feet|toe|"
     r"leg|thigh|calf|upperleg|lowerleg|arm|forearm|upperarm|extremity|orbit\w*|pituitary|ear|iac|tmj|jaw|carotid|hip|hips)(?![a-z])"
 )
 
@@ -122,7 +139,9 @@ def is_elsewhere(values: Values) -> bool:
     The coded region decides unless the protocol plainly says otherwise; unstated counts as fine.
     """
     region = str(values.get("body_part", ""))
-    text = " ".join(str(values.get(name, "")) for name in ("protocol", "series_description", "study_description", "name"))
+    text = " ".join(
+        str(values.get(name, "")) for name in ("protocol", "series_description", "study_description", "name")
+    )
     text = text.replace("_", " ")
     if _LUMBAR.search(region):
         return bool(_ELSEWHERE.search(region)) and not _LUMBAR.search(text)

@@ -1,5 +1,8 @@
 """Walk the input tree: every file once, whatever the tree does."""
 
+# ruff: noqa: PTH100, PTH110, PTH111, PTH112, PTH116, PTH118
+# Paths are bytes here, for a file name need not be text.
+
 from __future__ import annotations
 
 import os
@@ -24,7 +27,8 @@ def walk(root: bytes, skip: Sequence[bytes] = ()) -> Iterator[Found]:
     """Yield every file below ``root`` in sorted order, hidden ones included.
 
     Links to files are followed, links to folders too unless that folder was visited before (loops end there).
-    Folders in ``skip`` (our own, should they lie inside the input) are left alone. Folders that may not be read are yielded as one unreadable entry. Sockets, pipes and devices are not files.
+    Folders in ``skip`` (our own, should they lie inside the input) are left alone. Folders that may not be read
+    are yielded as one unreadable entry. Sockets, pipes and devices are not files.
     """
     visited: set[tuple[int, int]] = set()
     pending = [root]

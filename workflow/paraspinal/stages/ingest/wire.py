@@ -71,8 +71,8 @@ def looks_like_dicom(start: bytes) -> bool:
 def scan(buffer: bytes, wanted: frozenset[int], is_whole_file: bool) -> Scan:
     """Scan the start of a file.
 
-    Raises NeedMoreError when the header goes on beyond ``buffer`` (for a whole file: it is cut), OddHeaderError when the
-    bytes make no sense.
+    Raises NeedMoreError when the header goes on beyond ``buffer`` (for a whole file: it is cut), OddHeaderError when
+    the bytes make no sense.
     """
     position = PREAMBLE + 4 if buffer[PREAMBLE : PREAMBLE + 4] == b"DICM" else 0
     syntax = EXPLICIT_LITTLE
