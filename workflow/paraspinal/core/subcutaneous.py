@@ -22,6 +22,8 @@ MIN_FAT_RATIO = 1.5
 """Fat must be brighter than muscle by this ratio to be told from it."""
 MIN_VOXELS = 100
 """Fewer voxels of the thinned image give no reference."""
+MIN_LAYER_FRAC = 0.05
+"""Nor do voxels that fill less than this share of the layer: they are the bright tail of something else."""
 
 
 def subcutaneous_fat_intensity(
@@ -37,7 +39,7 @@ def subcutaneous_fat_intensity(
     if posterior_to_mm is not None:
         layer &= points_y_mm >= posterior_to_mm
     fat = values[layer & (values > MIN_FAT_RATIO * muscle_intensity)]
-    if fat.size < MIN_VOXELS:
+    if fat.size < max(MIN_VOXELS, MIN_LAYER_FRAC * np.count_nonzero(layer)):
         return None
     # The first median is pulled down by the seams to muscle and skin; what lies nearer to muscle is left out.
     fat = fat[fat > (muscle_intensity + float(np.median(fat))) / 2]

@@ -25,7 +25,9 @@ MIN_DELTA_BIC = 10.0
 MIN_CONTRAST_FRAC = 0.5
 """Fat must be brighter than muscle by this share of the muscle's intensity."""
 N_BINS = 256
-"""Bins of the intensity histogram, from 0 to the brightest voxel."""
+"""Bins of the intensity histogram."""
+TOP_PERCENTILE = 99.9
+"""The histogram ends at this percentile of the brightest muscle; the few brighter voxels go to the last bin."""
 MODE_SMOOTHING_BINS = 4.0
 """Standard deviation of the smoothing before the mode is read off."""
 LEAN_PERCENTILE = 10.0
@@ -45,9 +47,9 @@ class Muscles:
     def of(cls, image: NDArray, regions: Mapping[int, Region]) -> Muscles:
         """Count the voxels of every muscle that is not empty."""
         values = {code: image[r.voxels[Edge.AS_SEGMENTED]] for code, r in regions.items() if not r.is_empty}
-        top = max((float(v.max()) for v in values.values()), default=1.0)
-        edges = np.linspace(0.0, max(top, np.finfo(np.float64).tiny), N_BINS + 1)
-        counts = {code: np.histogram(v, edges)[0].astype(np.float64) for code, v in values.items()}
+        top = max((float(np.percentile(v, TOP_PERCENTILE)) for v in values.values()), default=1.0)
+        edges = np.linspace(0.0, max(top, float(np.finfo(np.float32).tiny)), N_BINS + 1)
+        counts = {code: np.histogram(np.minimum(v, edges[-1]), edges)[0].astype(float) for code, v in values.items()}
         return cls((edges[:-1] + edges[1:]) / 2, counts)
 
     @property

@@ -9,12 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Trials = tuple[Floats, Floats, Floats]
+"""Shares, means and standard deviations of several mixtures, each (trials, components)."""
 
 START_QUANTILES = (0.2, 0.4, 0.6, 0.8, 0.9, 0.97)
 """The data are cut at these quantiles (every combination of them) to start the search; the best fit wins."""
+FIRST_ROUNDS = 40
+"""Rounds after which the best start is known and goes on alone."""
 MAX_ROUNDS = 400
 TOLERANCE = 1e-7
-"""The search ends when no start gains more than this log-likelihood per observation in a round."""
+"""The search ends when no trial gains more than this log-likelihood per observation in a round."""
 MIN_SHARE = 1e-6
 """Least share of a component; keeps one that loses all its data from dividing by zero."""
 
@@ -53,30 +57,38 @@ def fit(values: Floats, counts: Floats, n_components: int) -> Mixture:
     The standard deviation of a component is at least one bin. The result depends on the histogram only.
     """
     floor = float(values[1] - values[0])
+    trials, level = _search(values, counts, _starts(values, counts, n_components, floor), floor, FIRST_ROUNDS)
+    best = slice(int(level.argmax()), int(level.argmax()) + 1)
+    shares, means, sds = (x[best] for x in trials)
+    (shares, means, sds), level = _search(values, counts, (shares, means, sds), floor, MAX_ROUNDS)
+    order = np.argsort(means[0], kind="stable")
     total = float(counts.sum())
-    shares, means, sds = _starts(values, counts, n_components, floor)
-    previous = np.full(shares.shape[0], -np.inf)
-    for _ in range(MAX_ROUNDS):
+    return Mixture(shares[0][order], means[0][order], sds[0][order], float(level[0]) * total, total)
+
+
+def _search(values: Floats, counts: Floats, start: Trials, floor: float, rounds: int) -> tuple[Trials, Floats]:
+    """Improve every trial by expectation-maximisation; returns them and their log-likelihoods per observation."""
+    shares, means, sds = start
+    total = float(counts.sum())
+    level = np.full(shares.shape[0], -np.inf)
+    for _ in range(rounds):
         log_p = _log_density(values, shares, means, sds)
         peak = log_p.max(axis=-1, keepdims=True)
         p = np.exp(log_p - peak)
         mass = p.sum(axis=-1, keepdims=True)
-        level = ((np.log(mass) + peak)[..., 0] @ counts) / total
-        weighted = p / mass * counts[:, None]
+        previous, level = level, ((np.log(mass) + peak)[..., 0] @ counts) / total
         if (level - previous).max() < TOLERANCE:
             break
-        previous = level
+        weighted = p / mass * counts[:, None]
         held = np.maximum(weighted.sum(axis=-2), MIN_SHARE * total)
         means = np.einsum("snc,n->sc", weighted, values) / held
         spread = np.einsum("snc,snc->sc", weighted, (values[:, None] - means[:, None, :]) ** 2) / held
         sds = np.sqrt(np.maximum(spread, floor**2))
         shares = held / held.sum(axis=-1, keepdims=True)
-    best = int(level.argmax())
-    order = np.argsort(means[best], kind="stable")
-    return Mixture(shares[best][order], means[best][order], sds[best][order], float(level[best]) * total, total)
+    return (shares, means, sds), level
 
 
-def _starts(values: Floats, counts: Floats, n_components: int, floor: float) -> tuple[Floats, Floats, Floats]:
+def _starts(values: Floats, counts: Floats, n_components: int, floor: float) -> Trials:
     """Shares, means and standard deviations of the parts between cuts, (starts, components) each."""
     cumulative = np.cumsum(counts) / counts.sum()
     rows = []

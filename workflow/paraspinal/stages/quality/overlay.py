@@ -74,21 +74,21 @@ def panels_of(labels: NDArray[np.unsignedinteger], slabs: list[Row] | None) -> l
 def draw(volume: NDArray, labels: NDArray[np.unsignedinteger], grid: Grid, panels: list[Panel]) -> Image.Image:
     """Draw slices of an image with the outlines of its label map, both (z, y, x) on ``grid``, side by side."""
     columns = min(3, len(panels))
-    rows = -(-len(panels) // columns)
-    sheet = Image.new("P", (columns * PANEL[0], rows * PANEL[1]), 0)
-    sheet.putpalette([value for colour in _PALETTE for value in colour])
+    sheet = np.zeros((-(-len(panels) // columns) * PANEL[1], columns * PANEL[0]), dtype=np.uint8)
     low, high = np.percentile(volume[[p.slice_index for p in panels]], WINDOW_PERCENTILES)
-    grey = np.clip((volume - low) / max(high - low, np.finfo(np.float32).tiny), 0, 1) * (GREYS - 1)
     view = _View.of(labels, grid)
-    for number, panel in enumerate(panels):
-        picture = view.show(grey[panel.slice_index], order=1).round().astype(np.uint8)
-        outlines = view.show(labels[panel.slice_index], order=0)
-        for code, edge in _edges(outlines):
+    corners = [((n % columns) * PANEL[0], (n // columns) * PANEL[1]) for n in range(len(panels))]
+    for panel, (x, y) in zip(panels, corners, strict=True):
+        grey = (volume[panel.slice_index] - low) / max(high - low, np.finfo(np.float32).tiny)
+        picture = (view.show(np.clip(grey, 0, 1), order=1) * (GREYS - 1)).round().astype(np.uint8)
+        for code, edge in _edges(view.show(labels[panel.slice_index], order=0)):
             picture[edge] = _colour_index(code)
-        tile = Image.fromarray(picture, "L")
-        sheet.paste(tile.point(lambda value: value), _corner(number, columns))
-        _write(sheet, _corner(number, columns), panel.caption, view.is_axial)
-    return sheet
+        sheet[y : y + PANEL[1], x : x + PANEL[0]] = picture
+    image = Image.fromarray(sheet)
+    image.putpalette([value for colour in _PALETTE for value in colour])
+    for panel, corner in zip(panels, corners, strict=True):
+        _write(image, corner, panel.caption, view.is_axial)
+    return image
 
 
 @dataclass(frozen=True)
@@ -152,10 +152,6 @@ def _write(sheet: Image.Image, corner: tuple[int, int], caption: str, is_axial: 
     if is_axial:
         pen.text((x + TEXT, y + PANEL[1] // 2), "R", fill=white, font=font)
         pen.text((x + PANEL[0] - TEXT, y + PANEL[1] // 2), "L", fill=white, font=font, anchor="ra")
-
-
-def _corner(number: int, columns: int) -> tuple[int, int]:
-    return (number % columns) * PANEL[0], (number // columns) * PANEL[1]
 
 
 def _sign(value: float) -> float:

@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scan_factory import grid_of, lumbar_spine, rods, run, save, scan_row, spine_row, vertebra, work_in
+
+from paraspinal.core.geometry import Grid
+from paraspinal.core.tables import Row
+from paraspinal.core.vocab import Side
+from paraspinal.stages.levels import STAGE as LEVELS
+from paraspinal.stages.measure import STAGE as MEASURE
+
+LEFT_MM, RIGHT_MM = 20.0, 16.0
+RADIUS_MM = {Side.LEFT: LEFT_MM, Side.RIGHT: RIGHT_MM}
+WITHIN_1_PERCENT = 0.01
+
+
+def measured(tmp_path: Path, grid: Grid, labels: np.ndarray, spine: list[dict[str, Any]] | None = None) -> Row:
+    """The scan row after levels and measure; the image is a Dixon scan without fat image, so sizes only."""
+    row = scan_row(grid, sequence="dixon", dseg_path=save(tmp_path, grid, dseg=labels)["dseg"])
+    work = work_in(tmp_path)
+    rows = run(LEVELS, [row, spine_row(lumbar_spine() if spine is None else spine)], work)
+    return next(r for r in run(MEASURE, rows, work) if r["role"] == "muscles")
+
+
+def metric(row: Row, level: str | None, scheme: str, side: str, muscle: str = "erector_spinae") -> Row:
+    found = [
+        m
+        for m in row["metrics"]
+        if (m["level"], m["level_scheme"], m["side"], m["muscle"]) == (level, scheme, side, muscle)
+    ]
+    assert len(found) == 1
+    return dict(found[0])
+
+
+GRIDS = {
+    "1 mm slices": {"spacing_mm": (1.0, 1.0, 1.0)},
+    "2 mm slices": {"spacing_mm": (1.0, 1.0, 2.0)},
+    "4.4 mm slices": {"spacing_mm": (1.0, 1.0, 4.4)},
+    "8 mm slices": {"spacing_mm": (1.0, 1.0, 8.0)},
+    "anisotropic pixels": {"spacing_mm": (0.6, 1.2, 5.0)},
+    "columns flipped": {"spacing_mm": (1.0, 1.0, 4.0), "flips": (-1, 1, 1)},
+    "rows flipped": {"spacing_mm": (1.0, 1.0, 4.0), "flips": (1, -1, 1)},
+    "slices flipped": {"spacing_mm": (1.0, 1.0, 4.0), "flips": (1, 1, -1)},
+    "all flipped": {"spacing_mm": (0.8, 1.1, 4.0), "flips": (-1, -1, -1)},
+    "turned in plane": {"spacing_mm": (1.0, 1.0, 4.0), "rotation_deg": (0.0, 0.0, 25.0)},
+    "turned upside down": {"spacing_mm": (1.0, 1.0, 4.0), "rotation_deg": (180.0, 0.0, 0.0)},
+}
+
+
+@pytest.mark.parametrize("how", GRIDS)
+def test_cylinders(tmp_path: Path, how: str) -> None:
+    grid = grid_of(**GRIDS[how])  # type: ignore[arg-type]
+    row = measured(tmp_path, grid, rods(grid, RADIUS_MM))
+    for side, radius in (("left", LEFT_MM), ("right", RIGHT_MM)):
+        area = np.pi * radius**2
+        body = metric(row, "L3", "vertebra_slab", side)
+        assert body["acsa_mm2"] == pytest.approx(area, rel=WITHIN_1_PERCENT)
+        assert body["csa_mid_mm2"] == pytest.approx(area, rel=WITHIN_1_PERCENT)
+        assert body["csa_perp_mm2"] == pytest.approx(area, rel=WITHIN_1_PERCENT)
+        assert body["volume_mm3"] == pytest.approx(area * 27.0, rel=WITHIN_1_PERCENT)
+        assert body["rcsa_vb"] == pytest.approx(area / 1500.0, rel=WITHIN_1_PERCENT)
+        assert body["n_slices"] == pytest.approx(27.0 / grid.spacing_mm[2])
+        assert body["is_fov_truncated"] is False
+        assert body["reason_code"] is None
+        block = metric(row, "L1_L5", "slice_block", side)
+        assert block["volume_mm3"] == pytest.approx(area * 179.0, rel=WITHIN_1_PERCENT)
+        disc = metric(row, "L4_L5", "disc_mid", side)
+        assert disc["acsa_mm2"] == disc["csa_mid_mm2"] == pytest.approx(area, rel=WITHIN_1_PERCENT)
+        assert disc["volume_mm3"] is None
+    expected = 100 * (LEFT_MM**2 - RIGHT_MM**2) / ((LEFT_MM**2 + RIGHT_MM**2) / 2)
+    assert metric(row, "L3", "vertebra_slab", "left")["asym_signed_pct"] == pytest.approx(expected, abs=1.0)
+    assert metric(row, "L3", "vertebra_slab", "right")["asym_signed_pct"] == pytest.approx(expected, abs=1.0)
+
+
+@pytest.mark.parametrize(("spacing_mm", "flip"), [(1.0, 1), (2.0, -1), (4.0, 1), (4.4, -1), (8.0, 1), (8.0, -1)])
+def test_cones(tmp_path: Path, spacing_mm: float, flip: int) -> None:
+    slope = 0.06  # from 14 mm radius at the lower to 26 mm at the upper end
+    grid = grid_of(spacing_mm=(0.7, 0.7, spacing_mm), extent_mm=(140.0, 120.0, 190.0), flips=(1, 1, flip))
+    row = measured(tmp_path, grid, rods(grid, {Side.LEFT: 20.0, Side.RIGHT: 20.0}, slope))
+    for level, z in (("L2", 38.0), ("L5", -76.0)):
+        low, high = (20.0 + slope * (z + d) for d in (-13.5, 13.5))
+        volume = np.pi * 27.0 * (low**2 + low * high + high**2) / 3
+        body = metric(row, level, "vertebra_slab", "left")
+        assert body["volume_mm3"] == pytest.approx(volume, rel=WITHIN_1_PERCENT)
+        assert body["acsa_mm2"] == pytest.approx(volume / 27.0, rel=WITHIN_1_PERCENT)
+        middle = np.pi * (20.0 + slope * z) ** 2
+        assert body["csa_mid_mm2"] == pytest.approx(middle, rel=WITHIN_1_PERCENT)
+        assert metric(row, level, "vertebra_mid", "left")["acsa_mm2"] == pytest.approx(middle, rel=WITHIN_1_PERCENT)
+
+
+@pytest.mark.parametrize("tilt_deg", [5.0, 10.0, 20.0])
+def test_tilted_cylinder_with_a_spine_along_it(tmp_path: Path, tilt_deg: float) -> None:
+    axis = (0.0, np.sin(np.radians(tilt_deg)), np.cos(np.radians(tilt_deg)))
+    grid = grid_of(spacing_mm=(0.8, 0.8, 4.0))
+    row = measured(tmp_path, grid, rods(grid, RADIUS_MM, axis=axis), [vertebra("L3", 0.0, axis=axis)])
+    body = metric(row, "L3", "vertebra_slab", "left")
+    across = np.pi * LEFT_MM**2
+    assert body["acsa_mm2"] == pytest.approx(across / axis[2], rel=WITHIN_1_PERCENT)
+    assert body["csa_perp_mm2"] == pytest.approx(across, rel=WITHIN_1_PERCENT)
+    assert body["slice_tilt_deg"] == pytest.approx(tilt_deg)
+
+
+@pytest.mark.parametrize("tilt_deg", [10.0, 20.0])
+def test_oblique_slices_through_an_upright_cylinder(tmp_path: Path, tilt_deg: float) -> None:
+    grid = grid_of(spacing_mm=(0.8, 0.8, 4.0), rotation_deg=(tilt_deg, 0.0, 0.0))
+    row = measured(tmp_path, grid, rods(grid, RADIUS_MM))
+    body = metric(row, "L3", "vertebra_slab", "left")
+    area, cosine = np.pi * LEFT_MM**2, np.cos(np.radians(tilt_deg))
+    assert body["acsa_mm2"] == pytest.approx(area / cosine, rel=WITHIN_1_PERCENT)
+    assert body["csa_perp_mm2"] == pytest.approx(area, rel=WITHIN_1_PERCENT)
+    # Without a level the scanner's axis stands in for the body's.
+    assert metric(row, "stack", "slice_block", "left")["slice_tilt_deg"] == pytest.approx(tilt_deg)
+
+
+def test_gaps_between_slices_are_shared_out(tmp_path: Path) -> None:
+    # 4 mm thick slices every 6 mm: volume must not be 4/6 of the truth.
+    grid = grid_of(spacing_mm=(1.0, 1.0, 6.0))
+    row = measured(tmp_path, grid, rods(grid, RADIUS_MM))
+    volume = metric(row, "L1_L5", "slice_block", "left")["volume_mm3"]
+    assert volume == pytest.approx(np.pi * LEFT_MM**2 * 179.0, rel=WITHIN_1_PERCENT)
+
+
+def test_mirrored_person_has_mirrored_sides(tmp_path: Path) -> None:
+    grid = grid_of()
+    row = measured(tmp_path, grid, rods(grid, {Side.LEFT: RIGHT_MM, Side.RIGHT: LEFT_MM}))
+    left, right = (metric(row, "L3", "vertebra_slab", side)["acsa_mm2"] for side in ("left", "right"))
+    assert left == pytest.approx(np.pi * RIGHT_MM**2, rel=WITHIN_1_PERCENT)
+    assert right == pytest.approx(np.pi * LEFT_MM**2, rel=WITHIN_1_PERCENT)
+
+
+def test_partial_coverage_has_no_volume(tmp_path: Path) -> None:
+    grid = grid_of(extent_mm=(190, 130, 88))  # from z = -44 to 44 mm: 19.5 of 27 mm of L2 and L4
+    row = measured(tmp_path, grid, rods(grid, RADIUS_MM))
+    cut = metric(row, "L2", "vertebra_slab", "left")
+    assert cut["coverage_frac"] == pytest.approx(19.5 / 27)
+    assert (cut["volume_mm3"], cut["csa_mid_mm2"], cut["reason_code"]) == (None, None, "COVERAGE_PARTIAL")
+    assert cut["acsa_mm2"] == pytest.approx(np.pi * LEFT_MM**2, rel=WITHIN_1_PERCENT)
+    outside = metric(row, "L5", "vertebra_slab", "left")
+    assert (outside["acsa_mm2"], outside["coverage_frac"], outside["reason_code"]) == (None, 0.0, "COVERAGE_PARTIAL")
+
+
+def test_without_levels_every_muscle_has_a_row_that_says_so(tmp_path: Path) -> None:
+    grid = grid_of()
+    row = measured(tmp_path, grid, rods(grid, RADIUS_MM), [])
+    unresolved = [m for m in row["metrics"] if m["level"] is None]
+    assert len(unresolved) == 8
+    for m in unresolved:
+        assert (m["level_scheme"], m["reason_code"]) == ("none", "LEVEL_UNRESOLVED")
+        assert m["acsa_mm2"] is None
+        assert m["volume_mm3"] is None
+        assert m["coverage_frac"] is None
+    stack = metric(row, "stack", "slice_block", "left")
+    assert stack["volume_mm3"] == pytest.approx(np.pi * LEFT_MM**2 * 200.0, rel=WITHIN_1_PERCENT)
+
+
+def test_an_absent_muscle_is_null_never_zero(tmp_path: Path) -> None:
+    grid = grid_of()
+    row = measured(tmp_path, grid, rods(grid, RADIUS_MM))
+    assert (row["status"], row["reason_code"]) == ("warn", "SEG_PARTIAL")
+    for m in row["metrics"]:
+        if m["muscle"] != "erector_spinae":
+            assert m["reason_code"] == "SEG_EMPTY"
+            for name in ("volume_mm3", "acsa_mm2", "csa_mid_mm2", "csa_perp_mm2", "fcsa_mm2", "rcsa_vb", "fi"):
+                assert m[name] is None
+            assert m["asym_signed_pct"] is None
+
+
+def test_a_muscle_that_ends_is_partial(tmp_path: Path) -> None:
+    grid = grid_of()
+    labels = rods(grid, RADIUS_MM)
+    labels[:25] = 0  # nothing below z = 0, the middle of L3
+    row = measured(tmp_path, grid, labels)
+    half = metric(row, "L3", "vertebra_slab", "left")
+    assert half["reason_code"] == "SEG_PARTIAL"
+    assert half["acsa_mm2"] == pytest.approx(np.pi * LEFT_MM**2 / 2, rel=WITHIN_1_PERCENT)
+    gone = metric(row, "L5", "vertebra_slab", "left")
+    assert (gone["reason_code"], gone["acsa_mm2"]) == ("SEG_PARTIAL", None)
+
+
+def test_one_missing_side_leaves_asymmetry_null(tmp_path: Path) -> None:
+    grid = grid_of()
+    row = measured(tmp_path, grid, rods(grid, {Side.LEFT: LEFT_MM, Side.RIGHT: -1.0}))
+    left = metric(row, "L3", "vertebra_slab", "left")
+    assert left["acsa_mm2"] is not None
+    assert left["asym_signed_pct"] is None
+
+
+def test_contact_with_the_border_in_plane(tmp_path: Path) -> None:
+    grid = grid_of(extent_mm=(110.0, 130.0, 200.0))  # x reaches 55 mm; the muscle reaches 62 mm
+    row = measured(tmp_path, grid, rods(grid, RADIUS_MM))
+    body = metric(row, "L3", "vertebra_slab", "left")
+    assert (body["is_fov_truncated"], body["reason_code"]) == (True, "FOV_TRUNCATED")
+
+
+def test_end_slices_alone_are_no_truncation(tmp_path: Path) -> None:
+    grid = grid_of()
+    row = measured(tmp_path, grid, rods(grid, RADIUS_MM))
+    assert metric(row, "stack", "slice_block", "left")["is_fov_truncated"] is False
+
+
+def test_disc_group_has_areas_and_no_volume(tmp_path: Path) -> None:
+    grid = grid_of(extent_mm=(190.0, 130.0, 16.0))
+    labels = rods(grid, RADIUS_MM)
+    spine = [vertebra("L4", 19.0), vertebra("L5", -19.0)]
+    row = measured(tmp_path, grid, labels, spine)
+    group = metric(row, "L4_L5", "disc_stack", "left")
+    assert group["acsa_mm2"] == pytest.approx(np.pi * LEFT_MM**2, rel=WITHIN_1_PERCENT)
+    assert group["volume_mm3"] is None
+    assert metric(row, "stack", "slice_block", "left")["volume_mm3"] is None
+
+
+def test_a_single_slice_has_no_volume(tmp_path: Path) -> None:
+    grid = grid_of(extent_mm=(190.0, 130.0, 4.0))
+    row = measured(tmp_path, grid, rods(grid, RADIUS_MM), [])
+    stack = metric(row, "stack", "slice_block", "left")
+    assert stack["volume_mm3"] is None
+    assert stack["acsa_mm2"] == pytest.approx(np.pi * LEFT_MM**2, rel=WITHIN_1_PERCENT)
+
+
+def test_an_empty_label_map_fails_with_a_reason(tmp_path: Path) -> None:
+    grid = grid_of(spacing_mm=(4.0, 4.0, 8.0))
+    row = measured(tmp_path, grid, np.zeros(grid.size[::-1], np.uint16))
+    assert (row["status"], row["reason_code"], row["metrics"]) == ("failed", "SEG_EMPTY", None)
+
+
+def test_a_scan_that_was_not_segmented_fails_with_a_reason(tmp_path: Path) -> None:
+    row = run(MEASURE, run(LEVELS, [scan_row(grid_of())], work_in(tmp_path)), work_in(tmp_path))[0]
+    assert (row["status"], row["reason_code"]) == ("failed", "SEG_EMPTY")
+
+
+def test_spine_scans_pass_through(tmp_path: Path) -> None:
+    work = work_in(tmp_path)
+    rows = run(LEVELS, [spine_row(lumbar_spine())], work)
+    assert run(MEASURE, rows, work) == [rows[0] | {"metrics": None}]
+
+
+def test_shape_equal_but_elsewhere_is_refused(tmp_path: Path) -> None:
+    grid = grid_of(spacing_mm=(4.0, 4.0, 8.0))
+    moved = Grid(grid.size, grid.spacing_mm, tuple(x + 3.0 for x in grid.origin_mm), grid.direction)
+    labels = rods(grid, RADIUS_MM)
+    save(tmp_path, grid, dseg=labels)
+    save(tmp_path, moved, image=labels.astype(np.float32))
+    row = scan_row(grid, dseg_path="dseg.nii.gz", image_path="image.nii.gz")
+    done = run(MEASURE, run(LEVELS, [row], work_in(tmp_path)), work_in(tmp_path))[0]
+    assert (done["status"], done["reason_code"]) == ("failed", "AFFINE_MISMATCH")

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from scan_factory import MUSCLE_XY_MM, SCAN_ID, grid_of, lumbar_spine, rods, run, save, scan_row, spine_row, work_in
+
+from paraspinal.core.geometry import Grid
+from paraspinal.core.labels import muscle_labels, vertebra_labels
+from paraspinal.core.tables import Row
+from paraspinal.core.vocab import Light, Muscle, Reason, Side
+from paraspinal.stages.levels import STAGE as LEVELS
+from paraspinal.stages.measure import STAGE as MEASURE
+from paraspinal.stages.quality import STAGE as QUALITY
+from paraspinal.stages.quality.flags import Flag, flag_rows, worst
+from paraspinal.stages.quality.shape import largest_jump
+
+RADII = {Side.LEFT: 13.5, Side.RIGHT: 13.0}
+CODES = muscle_labels()
+LEFT_ES = CODES[Muscle.ERECTOR_SPINAE, Side.LEFT]
+
+
+def grid() -> Grid:
+    return grid_of(spacing_mm=(1.5, 1.5, 4.0))
+
+
+def whole() -> np.ndarray:
+    return rods(grid(), RADII, muscles=tuple(Muscle))
+
+
+def judged(tmp_path: Path, labels: np.ndarray, on: Grid | None = None, levels: bool = True, **over: Any) -> Row:
+    """The quality row of a muscle scan with this label map."""
+    on = on or grid()
+    save(tmp_path, on, dseg=labels, image=(labels > 0).astype(np.float32) * 100 + 50)
+    row = scan_row(on, sequence="STIR", dseg_path="dseg.nii.gz", image_path="image.nii.gz", **over)
+    work = work_in(tmp_path)
+    rows = [row, spine_row(lumbar_spine(), status="excluded")] if not levels else [row, spine_row(lumbar_spine())]
+    for stage in (LEVELS, MEASURE, QUALITY):
+        rows = run(stage, rows, work)
+    return next(r for r in rows if r["role"] == "muscles")
+
+
+def reasons(row: Row) -> set[tuple[str | None, str | None, str]]:
+    return {(f["muscle"], f["side"], f["reason_code"]) for f in row["flags"]}
+
+
+def test_nothing_doubtful_is_green(tmp_path: Path) -> None:
+    row = judged(tmp_path, whole())
+    assert (row["light"], row["flags"], row["status"]) == ("green", [], "ok")
+
+
+@pytest.mark.parametrize(
+    ("status", "light"),
+    [("failed", "red"), ("upstream_failed", "red"), ("excluded", "amber"), ("pending", "amber")],
+)
+def test_what_was_not_measured_is_never_green(tmp_path: Path, status: str, light: str) -> None:
+    row = scan_row(None, status=status, reason_code="LOCALIZER", detail="three planes")
+    work = work_in(tmp_path)
+    done = run(QUALITY, run(MEASURE, run(LEVELS, [row], work), work), work)[0]
+    assert (done["light"], done["status"], done["reason_code"]) == (light, status, "LOCALIZER")
+    assert done["flags"] == [
+        {"muscle": None, "side": None, "level": None, "light": light, "reason_code": "LOCALIZER",
+         "detail": "three planes"}
+    ]  # fmt: skip
+
+
+def test_a_warning_is_amber_and_a_scan_without_role_too(tmp_path: Path) -> None:
+    row = judged(tmp_path, whole(), status="warn", reason_code="SLICE_IRREGULAR", detail="one")
+    assert (row["light"], reasons(row)) == ("amber", {(None, None, "SLICE_IRREGULAR")})
+    idle = run(QUALITY, run(MEASURE, [{**scan_row(None, role="none")}], work_in(tmp_path)), work_in(tmp_path))[0]
+    assert idle["light"] == "amber"
+
+
+def test_missing_levels_are_amber(tmp_path: Path) -> None:
+    row = judged(tmp_path, whole(), levels=False)
+    assert (row["light"], reasons(row)) == ("amber", {(None, None, "LEVEL_UNRESOLVED")})
+
+
+def test_suspected_transitional_vertebra_is_amber(tmp_path: Path) -> None:
+    work = work_in(tmp_path)
+    row = spine_row(lumbar_spine(), lstv_suspected=True)
+    done = run(QUALITY, run(MEASURE, run(LEVELS, [row], work), work), work)[0]
+    assert (done["light"], reasons(done)) == ("amber", {(None, None, "LSTV_SUSPECTED")})
+    assert "off by one" in done["flags"][0]["detail"]
+
+
+def test_a_missing_muscle_is_named(tmp_path: Path) -> None:
+    labels = whole()
+    labels[labels == LEFT_ES] = 0
+    row = judged(tmp_path, labels)
+    assert ("erector_spinae", "left", "SEG_EMPTY") in reasons(row)
+    assert row["light"] == "amber"
+
+
+def test_implausible_cross_section(tmp_path: Path) -> None:
+    on = grid_of(spacing_mm=(1.5, 1.5, 4.0), extent_mm=(220.0, 170.0, 200.0))
+    row = judged(tmp_path, rods(on, {Side.LEFT: 40.0, Side.RIGHT: 40.0}), on)  # 5027 mm2, plausible to 4500
+    flags = [f for f in row["flags"] if f["reason_code"] == "SEG_IMPLAUSIBLE" and f["muscle"] == "erector_spinae"]
+    assert {f["level"] for f in flags} == {"L1_L2", "L2_L3", "L3_L4", "L4_L5"}
+    assert "plausible 300 to 4500" in flags[0]["detail"]
+
+
+def test_unequal_sides(tmp_path: Path) -> None:
+    row = judged(tmp_path, rods(grid(), {Side.LEFT: 16.0, Side.RIGHT: 12.5}))  # ratio of areas 1.64
+    assert ("erector_spinae", None, "OUTLIER") in reasons(row)
+    row = judged(tmp_path, rods(grid(), {Side.LEFT: 14.0, Side.RIGHT: 12.5}))  # 1.25
+    assert ("erector_spinae", None, "OUTLIER") not in reasons(row)
+
+
+def test_jump_between_slices(tmp_path: Path) -> None:
+    labels = whole()
+    labels[25][labels[25] == LEFT_ES] = 0
+    row = judged(tmp_path, labels)
+    assert reasons(row) == {("erector_spinae", "left", "SEG_IMPLAUSIBLE")}
+    assert "jumps" in row["flags"][0]["detail"]
+
+
+def test_a_second_piece(tmp_path: Path) -> None:
+    labels = whole()
+    labels[20:30, 2:12, 2:12] = LEFT_ES
+    row = judged(tmp_path, labels)
+    details = {f["side"]: f["detail"] for f in row["flags"] if f["muscle"] == "erector_spinae"}
+    assert "second piece" in details["left"]
+    labels = whole()
+    labels[20:22, 2:6, 2:6] = LEFT_ES  # a crumb
+    assert not [f for f in judged(tmp_path, labels)["flags"] if "piece" in (f["detail"] or "")]
+
+
+@pytest.mark.parametrize("flips", [(1, 1, 1), (-1, 1, 1)])
+def test_exchanged_sides(tmp_path: Path, flips: tuple[int, int, int]) -> None:
+    on = grid_of(spacing_mm=(1.5, 1.5, 4.0), flips=flips)
+    labels = rods(on, RADII, muscles=tuple(Muscle))
+    assert judged(tmp_path, labels, on)["light"] == "green"
+    left = CODES[Muscle.PSOAS_MAJOR, Side.LEFT]
+    right = CODES[Muscle.PSOAS_MAJOR, Side.RIGHT]
+    exchanged = np.where(labels == left, right, np.where(labels == right, left, labels)).astype(np.uint16)
+    row = judged(tmp_path, exchanged, on)
+    assert reasons(row) == {("psoas_major", side, "SEG_IMPLAUSIBLE") for side in ("left", "right")}
+    assert "wrong side" in row["flags"][0]["detail"]
+
+
+def test_contact_with_the_border(tmp_path: Path) -> None:
+    x = MUSCLE_XY_MM[Muscle.QUADRATUS_LUMBORUM][0]
+    on = grid_of(spacing_mm=(1.5, 1.5, 4.0), extent_mm=(2 * x + 12.0, 130.0, 200.0))
+    row = judged(tmp_path, rods(on, RADII, muscles=tuple(Muscle)), on)
+    assert reasons(row) == {("quadratus_lumborum", side, "FOV_TRUNCATED") for side in ("left", "right")}
+
+
+def test_high_uncertainty(tmp_path: Path) -> None:
+    unsure = [
+        {"label": LEFT_ES, "entropy": 0.7, "flip_disagreement": 0.1},
+        {"label": CODES[Muscle.MULTIFIDUS, Side.RIGHT], "entropy": 0.1, "flip_disagreement": 0.4},
+        {"label": CODES[Muscle.MULTIFIDUS, Side.LEFT], "entropy": 0.1, "flip_disagreement": 0.1},
+    ]
+    row = judged(tmp_path, whole(), uncertainty=unsure)
+    assert reasons(row) == {("erector_spinae", "left", "SEG_IMPLAUSIBLE"), ("multifidus", "right", "SEG_IMPLAUSIBLE")}
+
+
+def test_flags_never_change_a_number_or_drop_a_row(tmp_path: Path) -> None:
+    work = work_in(tmp_path)
+    rows = [
+        scan_row(None, scan_id="sub-a_ses-b_acq-x_T1w", status="failed", reason_code="NO_GEOMETRY"),
+        scan_row(None, scan_id="sub-a_ses-b_acq-y_T1w", status="excluded", reason_code="LOCALIZER"),
+        spine_row(lumbar_spine()),
+    ]
+    done = run(QUALITY, run(MEASURE, run(LEVELS, rows, work), work), work)
+    assert sorted(r["scan_id"] for r in done) == sorted(r["scan_id"] for r in rows)
+    by_id = {r["scan_id"]: r for r in rows}
+    for row in done:
+        for name in ("status", "reason_code", "detail", "dseg_path", "sequence"):
+            assert row[name] == by_id[row["scan_id"]][name]
+
+
+def test_overlay_is_small_repeatable_and_shows_every_muscle(tmp_path: Path) -> None:
+    first = judged(tmp_path, whole())
+    path = tmp_path / first["overlay_path"]
+    assert path.name == SCAN_ID.replace("_T1w", "_desc-overlay_dseg.png")
+    content = path.read_bytes()
+    assert len(content) < 150_000
+    picture = Image.open(path)
+    assert not picture.info.keys() & {"Title", "Comment", "Description"}
+    colours = {tuple(c) for c in np.asarray(picture.convert("RGB")).reshape(-1, 3)}
+    assert len([c for c in colours if len(set(c)) > 1]) == 4
+    judged(tmp_path, whole())
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("flips", [(1, 1, 1), (-1, 1, 1), (1, -1, 1), (-1, -1, -1)])
+def test_overlay_shows_the_patients_left_on_the_right_and_front_on_top(
+    tmp_path: Path, flips: tuple[int, int, int]
+) -> None:
+    on = grid_of(spacing_mm=(1.5, 1.5, 4.0), flips=flips)
+    labels = np.where(
+        np.isin(rods(on, RADII, muscles=tuple(Muscle)), [CODES[Muscle.PSOAS_MAJOR, Side.RIGHT], LEFT_ES]),
+        rods(on, RADII, muscles=tuple(Muscle)),
+        0,
+    ).astype(np.uint16)
+    picture = Image.open(tmp_path / judged(tmp_path, labels, on)["overlay_path"]).convert("RGB").crop((0, 0, 216, 168))
+    pixels = np.asarray(picture).astype(int)
+    blue = np.argwhere((pixels == (70, 160, 255)).all(axis=-1)).mean(axis=0)  # erector spinae
+    green = np.argwhere((pixels == (80, 220, 100)).all(axis=-1)).mean(axis=0)  # psoas
+    assert blue[1] > green[1]
+    assert blue[0] > green[0]
+
+
+def test_overlay_of_a_sagittal_spine(tmp_path: Path) -> None:
+    # Rows run to the feet, columns to the back, slices to the left.
+    direction = (0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
+    on = Grid((100, 120, 9), (1.0, 1.0, 4.0), (-16.0, -50.0, 60.0), direction)
+    labels = np.zeros((9, 120, 100), np.uint16)
+    labels[3:6, 20:45, 30:60] = vertebra_labels()["L1"]
+    labels[3:6, 60:85, 30:60] = vertebra_labels()["L2"]
+    save(tmp_path, on, dseg=labels, image=labels.astype(np.float32))
+    work = work_in(tmp_path)
+    row = spine_row(lumbar_spine(), dseg_path="dseg.nii.gz", image_path="image.nii.gz")
+    done = run(QUALITY, run(MEASURE, run(LEVELS, [row], work), work), work)[0]
+    assert done["light"] == "green"
+    pixels = np.asarray(Image.open(tmp_path / done["overlay_path"]).convert("RGB").crop((0, 0, 216, 168))).astype(int)
+    upper = np.argwhere((pixels == (70, 160, 255)).all(axis=-1)).mean(axis=0)  # odd codes: L1 is 41
+    lower = np.argwhere((pixels == (255, 190, 0)).all(axis=-1)).mean(axis=0)
+    assert upper[0] < lower[0]
+
+
+def test_jump_ignores_the_tapering_ends() -> None:
+    areas = np.array([0, 1, 5, 20, 60, 100, 104, 100, 60, 20, 5, 1, 0])
+    assert largest_jump(areas, 4.0)[1] == pytest.approx(4 / 102)
+    assert largest_jump(areas, 15.0)[1] > 1
+    assert largest_jump(np.array([3, 3]), 4.0) == (0, 0.0)
+
+
+def test_worst_light_and_merged_flags() -> None:
+    assert worst([]) is Light.GREEN
+    assert worst([Light.AMBER, Light.RED, Light.GREEN]) is Light.RED
+    rows = flag_rows([
+        Flag(Light.AMBER, Reason.OUTLIER, "one", Muscle.MULTIFIDUS),
+        Flag(Light.RED, Reason.OUTLIER, "two", Muscle.MULTIFIDUS),
+        Flag(Light.AMBER, Reason.OUTLIER, "one", Muscle.PSOAS_MAJOR),
+    ])  # fmt: skip
+    assert [(r["muscle"], r["light"], r["detail"]) for r in rows] == [
+        ("multifidus", "red", "one; two"),
+        ("psoas_major", "amber", "one"),
+    ]
