@@ -14,11 +14,17 @@ FI_METHODS = {
     FiMethod.DIXON_FF_RATIO_OF_SUMS: "sum F / sum (F + W) inside the mask",
     FiMethod.DIXON_FF_VOXEL_MEAN: "mean of F / (F + W) over the voxels of the mask with F + W > 0",
     FiMethod.DIXON_PDFF_MAP: "mean of the vendor or multi-echo fat-fraction map inside the mask",
-    FiMethod.T1T2_SAT_ANCHORED: "linear mix of the pooled lean-muscle mode (0) and the subcutaneous-fat median (1) of the scan",
-    FiMethod.T1T2_GMM3_MUSCLEMAP: "3-component Gaussian mixture of the intensities in the mask, share of the brightest",
+    FiMethod.T1T2_SAT_ANCHORED: "mean place between pooled lean-muscle mode (0) and subcutaneous-fat median (1) of the scan",
+    FiMethod.T1T2_GMM3_MUSCLEMAP: (
+        "3-component Gaussian mixture of the muscle: share of the brightest, plus the middle one's "
+        "by where its mean lies between the two others (all or nothing where it is not separate from one)"
+    ),
 }
 LEVEL_SCHEMES = {
-    LevelScheme.VERTEBRA_SLAB: "between the end-plate planes of the body, slices counted with fractional weights",
+    LevelScheme.VERTEBRA_SLAB: (
+        "between the points where the line through the body's centre along the slice normal meets the two end-plate "
+        "planes; slices counted with fractional weights"
+    ),
     LevelScheme.VERTEBRA_MID: "at the middle of the vertebral body, linear between the two nearest slices",
     LevelScheme.DISC_MID: "at the middle of the disc, linear between the two nearest slices",
     LevelScheme.DISC_STACK: "a group of oblique slices along one disc; no volume",
