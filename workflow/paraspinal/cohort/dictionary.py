@@ -14,7 +14,7 @@ FI_METHODS = {
     FiMethod.DIXON_FF_RATIO_OF_SUMS: "sum F / sum (F + W) inside the mask",
     FiMethod.DIXON_FF_VOXEL_MEAN: "mean of F / (F + W) over the voxels of the mask with F + W > 0",
     FiMethod.DIXON_PDFF_MAP: "mean of the vendor or multi-echo fat-fraction map inside the mask",
-    FiMethod.T1T2_SAT_ANCHORED: "mean place between pooled lean-muscle mode (0) and subcutaneous-fat median (1) of the scan",
+    FiMethod.T1T2_SAT_ANCHORED: "mean place between the mode of lean muscle (0) and the median of subcutaneous fat (1)",
     FiMethod.T1T2_GMM3_MUSCLEMAP: (
         "3-component Gaussian mixture of the muscle: share of the brightest, plus the middle one's "
         "by where its mean lies between the two others (all or nothing where it is not separate from one)"
