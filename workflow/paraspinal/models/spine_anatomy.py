@@ -130,7 +130,8 @@ class SpineChain:
         """(n, 2) centres of the bodies."""
         depth = (self.depth_bottom_mm + self.depth_top_mm) / 4.0
         along = np.stack([np.cos(self.angle_rad), np.sin(self.angle_rad)], axis=1)
-        return self.origin_mm - depth[:, None] * along
+        centre: Floats = self.origin_mm - depth[:, None] * along
+        return centre
 
 
 def _draw_units(rng: np.random.Generator) -> list[UnitSize]:
@@ -148,8 +149,10 @@ def sample_chain(rng: np.random.Generator) -> SpineChain:
     n = len(units)
     first = len(SACRAL_UNITS) - 1
     table = np.array(
-        [[u.height_mm, u.depth_bottom_mm, u.depth_top_mm, u.half_width_mm, u.wedge_deg, u.disc_mm, u.disc_wedge_deg]
-         for u in units]
+        [
+            [u.height_mm, u.depth_bottom_mm, u.depth_top_mm, u.half_width_mm, u.wedge_deg, u.disc_mm, u.disc_wedge_deg]
+            for u in units
+        ]
     )
     height, bottom, top, width, wedge, disc, disc_wedge = table.T.copy()
     region = np.array([int(u.region) for u in units])
@@ -193,13 +196,35 @@ def sample_chain(rng: np.random.Generator) -> SpineChain:
     if rng.random() < 0.1:
         slip[int(rng.integers(first, first + 4))] += rng.uniform(-9, 4)
 
-    return _assemble(region, height, bottom, top, width, np.radians(wedge), disc, np.radians(disc_wedge),
-                     concavity, slip, np.radians(rng.normal(0, 6)), first)
+    return _assemble(
+        region,
+        height,
+        bottom,
+        top,
+        width,
+        np.radians(wedge),
+        disc,
+        np.radians(disc_wedge),
+        concavity,
+        slip,
+        np.radians(rng.normal(0, 6)),
+        first,
+    )
 
 
 def _assemble(
-    region: NDArray[np.int64], height: Floats, bottom: Floats, top: Floats, width: Floats, wedge: Floats,
-    disc: Floats, disc_wedge: Floats, concavity: Floats, slip: Floats, lean_rad: float, first: int,
+    region: NDArray[np.int64],
+    height: Floats,
+    bottom: Floats,
+    top: Floats,
+    width: Floats,
+    wedge: Floats,
+    disc: Floats,
+    disc_wedge: Floats,
+    concavity: Floats,
+    slip: Floats,
+    lean_rad: float,
+    first: int,
 ) -> SpineChain:
     """Stack the units along their posterior walls so that the lumbar bodies' mean tilt is `lean_rad`."""
     n = len(region)
@@ -225,8 +250,23 @@ def _assemble(
     line, tangent, s = _smooth_line(np.array(corners) - shift)
     nearest = [int(np.argmin(((line - (m - shift)) ** 2).sum(1))) for m in middles[:-1]]
     unit = [int(np.argmin(((line - (o - shift)) ** 2).sum(1))) for o in origins]
-    return SpineChain(region, np.array(origins) - shift, angle, wedge, posterior, bottom, top, width, gap,
-                      disc_wedge, concavity,                      line, tangent, s[nearest], s[unit])
+    return SpineChain(
+        region,
+        np.array(origins) - shift,
+        angle,
+        wedge,
+        posterior,
+        bottom,
+        top,
+        width,
+        gap,
+        disc_wedge,
+        concavity,
+        line,
+        tangent,
+        s[nearest],
+        s[unit],
+    )
 
 
 def _smooth_line(corners: Floats) -> tuple[Floats, Floats, Floats]:

@@ -1,185 +1,33 @@
-"""Paint one sagittal slice of a synthetic spine: tissue intensities, classes and centre heatmaps.
+"""Paint one sagittal slice of a synthetic spine, back to front: what is painted later covers what was there.
 
-Everything is decided first (`sample_scene`) and painted second (`paint`), so that one scene can be cut at several
-lateral positions: that is how partial volume of thick slices comes about. Distances are in mm; fields over the
-slice are float32 vectors of N pixels. `s` is arc length along the posterior walls (cranial), `v` the distance
-behind them, `l` the lateral distance from the column's own midline.
+Intensities and classes come from the same signed distances, so the classes are exact.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paraspinal.models.spine_anatomy import Region, SpineChain, sample_chain
-
-Field = NDArray[np.float32]
+from paraspinal.models.spine_anatomy import Region
+from paraspinal.models.spine_scene import Field, Scene, Slice, SpineClass, Tissue
 
 EDGE_MM = 2.0
 """Width over which two tissues blend: one pixel of the 2 mm grid."""
 
-HEATMAP_SIGMA_MM = 6.0
-"""In-plane spread of a centre's heatmap: three pixels, wide enough to learn, narrow against a body."""
 
-HEATMAP_LATERAL_SIGMA_MM = 13.0
-"""Spread across slices: the heatmap fades towards the pedicles, so that its peak tells the midline."""
-
-
-class Tissue(IntEnum):
-    """Tissues that own an intensity."""
-
-    AIR = 0
-    FAT = 1
-    VISCERAL = 2
-    MUSCLE = 3
-    MARROW = 4
-    SACRAL_MARROW = 5
-    CORTEX = 6
-    ANNULUS = 7
-    NUCLEUS = 8
-    CSF = 9
-    CORD = 10
-    CAUDA = 11
-    EPIDURAL_FAT = 12
-    LIGAMENT = 13
-    VESSEL = 14
-    ORGAN = 15
-    BOWEL = 16
-    SKIN = 17
-    NERVE = 18
-    POSTERIOR_BONE = 19
-    FLUID = 20
-
-
-class SpineClass(IntEnum):
-    """Classes of the segmentation head."""
-
-    BACKGROUND = 0
-    VERTEBRAL_BODY = 1
-    DISC = 2
-    SACRUM = 3
-    CANAL = 4
-
-
-@dataclass(frozen=True)
-class Scene:
-    """One decided subject: the chain and everything around it (mm unless named otherwise)."""
-
-    chain: SpineChain
-    sway: NDArray[np.float64]  # lateral displacement of the column: two sines, amplitudes and phases
-    rotation_rad: float
-    canal_depth: float
-    canal_half_width: float
-    epidural_gap: float
-    conus_s: float
-    cauda_amount: float
-    disc_bulge: NDArray[np.float64]
-    nucleus_amount: NDArray[np.float64]
-    nucleus_cleft: float
-    lip: NDArray[np.float64]
-    waist: float
-    spinous_reach: float
-    muscle_depth: float
-    fat_depth: float
-    fat_bulge: float
-    belly_y: float
-    belly_fat: float
-    wall: float
-    vessel: NDArray[np.float64]  # rows: lateral position, distance before the bodies, radius, s of the lower end
-    blobs: NDArray[np.float64]  # rows: y, z, lateral, three half-axes, tilt, tissue
-    marrow_spots: NDArray[np.float64]  # rows: unit, a fraction, h fraction, radius, factor
-    posterior_bone_scale: float
-    cortex_mm: float
-    streaks: float
-    psoas: float
-
-
-def sample_scene(rng: np.random.Generator) -> Scene:
-    """Draw one subject."""
-    chain = sample_chain(rng)
-    n = len(chain.region)
-    scoliosis = rng.choice([2.0, 6.0, 14.0], p=[0.5, 0.35, 0.15])
-    sway = np.array([rng.normal(0, scoliosis), rng.uniform(0, 6.3), rng.normal(0, scoliosis / 3), rng.uniform(0, 6.3)])
-    s_lumbar = chain.unit_s_mm[chain.lumbar]
-    belly = -rng.uniform(60, 150)
-    count = int(rng.integers(12, 34))
-    tissue = rng.choice([Tissue.BOWEL, Tissue.ORGAN, Tissue.VESSEL, Tissue.FLUID, Tissue.AIR, Tissue.FAT], count,
-                        p=[0.4, 0.15, 0.12, 0.08, 0.12, 0.13])
-    blobs = np.stack([
-        rng.uniform(belly, -25, count), rng.uniform(-230, 230, count), rng.uniform(-70, 70, count),
-        rng.gamma(3, 4.5, count) + 4, rng.gamma(3, 5, count) + 4, rng.uniform(10, 60, count),
-        rng.uniform(0, 3.2, count), tissue,
-    ], axis=1)
-    blobs[0, :6] = [rng.uniform(-110, -50), rng.uniform(60, 220), rng.uniform(-60, 60), rng.uniform(25, 60),
-                    rng.uniform(40, 90), 60]
-    blobs[0, 7] = Tissue.ORGAN
-    blobs[1, :6] = [rng.uniform(-70, 10), rng.uniform(-230, -150), 0, rng.uniform(15, 40), rng.uniform(15, 45), 40]
-    blobs[1, 7] = Tissue.FLUID
-    spots = int(rng.poisson(1.2))
-    return Scene(
-        chain=chain, sway=sway, rotation_rad=rng.normal(0, 0.05),
-        canal_depth=rng.uniform(11.5, 19), canal_half_width=rng.uniform(9.5, 13.5), epidural_gap=rng.uniform(0, 7),
-        conus_s=rng.uniform(s_lumbar[-1] - 45, s_lumbar[-1] + 55), cauda_amount=rng.uniform(0.1, 0.9),
-        disc_bulge=rng.normal(1.0, 1.4, n) + (rng.random(n) < 0.06) * rng.uniform(1, 5, n),
-        nucleus_amount=np.clip(rng.normal(rng.uniform(0.1, 1), 0.3, n), 0, 1), nucleus_cleft=rng.uniform(0, 0.6),
-        lip=rng.gamma(1.2, 1.0, n) * rng.choice([0.3, 1.0, 2.0]), waist=rng.uniform(0.5, 3.5),
-        spinous_reach=rng.uniform(24, 40), muscle_depth=rng.uniform(32, 66), fat_depth=rng.gamma(2.2, 6) + 4,
-        fat_bulge=rng.gamma(2, 6), belly_y=belly, belly_fat=rng.gamma(2.2, 8) + 3, wall=rng.uniform(4, 14),
-        vessel=np.array([
-            [rng.uniform(2, 16), rng.uniform(1, 9), rng.uniform(6, 13), s_lumbar[0] + rng.uniform(-10, 35)],
-            [-rng.uniform(8, 22), rng.uniform(0, 7), rng.uniform(6, 13), s_lumbar[0] + rng.uniform(-20, 25)],
-        ]),
-        blobs=blobs,
-        marrow_spots=np.stack([
-            rng.integers(5, n, spots), rng.uniform(-0.9, -0.1, spots), rng.uniform(-0.5, 0.5, spots),
-            rng.uniform(2, 8, spots), rng.uniform(0.4, 1.8, spots),
-        ], axis=1),
-        posterior_bone_scale=rng.uniform(0.85, 1.2), cortex_mm=rng.uniform(0.4, 1.6), streaks=rng.uniform(0, 0.7),
-        psoas=rng.uniform(0.7, 1.25),
-    )
-
-
-class Slice:
-    """Coordinates of every pixel of one slice relative to the column."""
-
-    def __init__(self, scene: Scene, points_mm: Field) -> None:
-        chain = scene.chain
-        self.chain = chain
-        self.y, self.z = points_mm[:, 0], points_mm[:, 1]
-        line = chain.line_mm.astype(np.float32)
-        # The nearest line point by |q|^2 - 2 p.q; |p|^2 is the same for all.
-        nearest = ((line**2).sum(1)[None] - 2.0 * points_mm @ line.T).argmin(1)
-        tangent = chain.tangent.astype(np.float32)[nearest]
-        d = points_mm - line[nearest]
-        self.s: Field = (nearest * np.float32(2.0) + (d * tangent).sum(1)).astype(np.float32)
-        self.v: Field = d[:, 0] * tangent[:, 1] - d[:, 1] * tangent[:, 0]
-        phase = (self.s - chain.unit_s_mm[chain.lumbar].mean()) / 60.0
-        amplitude, shift, second, shift2 = scene.sway
-        self.sway: Field = (amplitude * (np.sin(phase + shift) - np.sin(shift)) + second * np.sin(2 * phase + shift2)
-                            + self.v * np.tan(scene.rotation_rad)).astype(np.float32)
-
-    def unit(self, shift_mm: float = 0.0) -> NDArray[np.int64]:
-        """Index of the unit beside each pixel, looked up `shift_mm` further up."""
-        return np.searchsorted(self.chain.boundary_s_mm, self.s + shift_mm)
-
-    def local(self, k: NDArray[np.int64]) -> tuple[Field, Field]:
-        """Coordinates (a posterior, h cranial) in the frames of the units k."""
-        chain = self.chain
-        c, sn = np.cos(chain.angle_rad)[k], np.sin(chain.angle_rad)[k]
-        dy, dz = self.y - chain.origin_mm[k, 0], self.z - chain.origin_mm[k, 1]
-        return (dy * c + dz * sn).astype(np.float32), (dz * c - dy * sn).astype(np.float32)
-
-
-def soft(sdf: Field, edge_mm: float = EDGE_MM) -> Field:
+def soft(sdf: NDArray[Any], edge_mm: float = EDGE_MM) -> Field:
     """Coverage of a shape from its signed distance (negative inside)."""
-    return np.clip(0.5 - sdf / edge_mm, 0.0, 1.0).astype(np.float32)
+    cover: Field = np.clip(0.5 - sdf / edge_mm, 0.0, 1.0).astype(np.float32)
+    return cover
 
 
-def _ellipse(x: Field, y: Field, rx: float, ry: float) -> Field:
-    return (np.sqrt((x / rx) ** 2 + (y / ry) ** 2) - 1.0) * min(rx, ry)
+def _ellipse(x: NDArray[Any], y: NDArray[Any], rx: float, ry: float) -> NDArray[Any]:
+    """Roughly the signed distance to an ellipse around the origin."""
+    distance = (np.sqrt((x / rx) ** 2 + (y / ry) ** 2) - 1.0) * min(rx, ry)
+    return np.asarray(distance)
 
 
 def _body_sdf(scene: Scene, k: NDArray[np.int64], a: Field, h: Field, lateral: Field) -> Field:
@@ -203,10 +51,11 @@ def _body_sdf(scene: Scene, k: NDArray[np.int64], a: Field, h: Field, lateral: F
     lower = -half + slope * a + hollow
     dx = np.abs(a - (front - back) / 2) - (-front - back) / 2
     dy = np.abs(h - (upper + lower) / 2) - (upper - lower) / 2
-    radius = np.minimum(2.0, half / 3)
+    radius = np.minimum(1.5, half / 3)
     outside = np.hypot(np.clip(dx + radius, 0, None), np.clip(dy + radius, 0, None))
     sdf = outside + np.minimum(np.maximum(dx, dy) + radius, 0) - radius
-    return np.maximum(sdf, (xi - 1) * chain.half_width_mm[k]).astype(np.float32)
+    distance: Field = np.maximum(sdf, (xi - 1) * chain.half_width_mm[k]).astype(np.float32)
+    return distance
 
 
 @dataclass
@@ -260,8 +109,9 @@ def _paint_soft_tissue(scene: Scene, cut: Slice, lateral: Field, canvas: Canvas,
     along = np.clip((s - low + 30) / 170, 0, 1)
     size = scene.psoas * 26 * np.sqrt(np.clip(1 - along, 0, 1)) * np.clip((s - low + 80) / 80, 0, 1)
     size = size * np.sqrt(np.clip(1 - ((side - 38) / 24) ** 2, 0, None))
-    canvas.paint(soft(np.abs(v + 18 + 0.25 * np.clip(low + 60 - s, 0, None)) - size), Tissue.MUSCLE,
-                 1 + 0.12 * noise[1])
+    canvas.paint(
+        soft(np.abs(v + 18 + 0.25 * np.clip(low + 60 - s, 0, None)) - size), Tissue.MUSCLE, 1 + 0.12 * noise[1]
+    )
     rim = np.maximum(np.abs(v + depth / 2) - depth / 2 - 5, side - 30)
     canvas.paint(soft(rim, 4) * 0.7, Tissue.VISCERAL, 1 + 0.15 * noise[1])
     # Everything behind the column is muscle with fat streaks, in the midline ligament and fat.
@@ -288,19 +138,24 @@ def _paint_posterior_elements(scene: Scene, cut: Slice, lateral: Field, canvas: 
     # Foramen: fat with a nerve root below the pedicle.
     window = np.maximum(_ellipse(a - 6, h + 0.42 * chain.height_mm[k], 7, 11), np.abs(side - 17) - 7)
     canvas.paint(soft(window, 3) * real, Tissue.EPIDURAL_FAT)
-    canvas.paint(soft(np.maximum(_ellipse(a - 5, h + 0.28 * chain.height_mm[k], 3.2, 3.2), np.abs(side - 17) - 7)) * real,
-                 Tissue.NERVE)
-    pedicle = np.maximum(np.maximum(np.abs(h - 0.2 * chain.height_mm[k]) - 0.26 * chain.height_mm[k],
-                                    np.abs(a - depth / 2) - depth / 2 - 3),
-                         np.abs(side - 0.68 * chain.half_width_mm[k]) - 4.5 * size)
+    root = np.maximum(_ellipse(a - 5, h + 0.28 * chain.height_mm[k], 3.2, 3.2), np.abs(side - 17) - 7)
+    canvas.paint(soft(root) * real, Tissue.NERVE)
+    pedicle = np.maximum(
+        np.maximum(
+            np.abs(h - 0.2 * chain.height_mm[k]) - 0.26 * chain.height_mm[k], np.abs(a - depth / 2) - depth / 2 - 3
+        ),
+        np.abs(side - 0.68 * chain.half_width_mm[k]) - 4.5 * size,
+    )
     bone(pedicle, real)
     # Articular pillars: the superior process of each unit reaches the disc above, the inferior one the disc below.
-    for shift, rise, behind, half_a, half_h, lean in ((-11.0, 0.5, 1.0, 5.5, 11.0, 0.25), (9.0, -0.25, 8.0, 5.5, 16.0, 0.2)):
+    for shift, rise, behind, half_h, tilt in ((-11.0, 0.5, 1.0, 11.0, 0.25), (9.0, -0.25, 8.0, 16.0, 0.2)):
         k = cut.unit(shift)
         a, h = cut.local(k)
         hh = h - rise * chain.height_mm[k]
-        pillar = np.maximum(_ellipse(a - depth - behind - lean * hh, hh, half_a * size, half_h * size),
-                            np.abs(side - 0.66 * chain.half_width_mm[k]) - 9)
+        pillar = np.maximum(
+            _ellipse(a - depth - behind - tilt * hh, hh, 5.5 * size, half_h * size),
+            np.abs(side - 0.66 * chain.half_width_mm[k]) - 9,
+        )
         bone(pillar, chain.region[k] >= Region.LUMBAR)
     k = cut.unit(10)
     a, h = cut.local(k)
@@ -373,8 +228,9 @@ def _paint_column(scene: Scene, cut: Slice, lateral: Field, canvas: Canvas, nois
     cleft = 1 - scene.nucleus_cleft * np.exp(-((rise / 1.3) ** 2))
     cover = soft(disc) * nucleus * scene.nucleus_amount[below] * cleft
     canvas.paint(cover.astype(np.float32), Tissue.NUCLEUS)
-    canvas.classes[disc < 0] = np.where(chain.region[below + 1] >= Region.LUMBAR, SpineClass.DISC,
-                                        SpineClass.SACRUM)[disc < 0]
+    canvas.classes[disc < 0] = np.where(chain.region[below + 1] >= Region.LUMBAR, SpineClass.DISC, SpineClass.SACRUM)[
+        disc < 0
+    ]
     sacral = chain.region[k] <= Region.SACRUM
     factor = (1 + 0.12 * noise[0] + 0.1 * noise[1]).astype(np.float32)
     for unit, fa, fh, radius, change in scene.marrow_spots:
@@ -382,8 +238,9 @@ def _paint_column(scene: Scene, cut: Slice, lateral: Field, canvas: Canvas, nois
         factor *= 1 + (change - 1) * soft(spot, 4) * (k == int(unit))
     vein = soft(_ellipse(a + 2, h, 7, 1.6)) * soft(np.abs(lateral) - 8, 6) * ~sacral
     factor *= 1 - 0.35 * vein
-    canvas.paint(soft(body - scene.cortex_mm), Tissue.CORTEX)
-    canvas.paint(soft(body + 0.3 * scene.cortex_mm), np.where(sacral, Tissue.SACRAL_MARROW, Tissue.MARROW), factor)
+    # The dark line around marrow is cortex and, where fat meets water, chemical shift: half of it lies outside.
+    canvas.paint(soft(body - 0.5 * scene.cortex_mm), Tissue.CORTEX)
+    canvas.paint(soft(body + 0.6 * scene.cortex_mm), np.where(sacral, Tissue.SACRAL_MARROW, Tissue.MARROW), factor)
     bone = (body < 0) & (chain.region[k] != Region.COCCYX)
     canvas.classes[bone] = np.where(sacral, SpineClass.SACRUM, SpineClass.VERTEBRAL_BODY)[bone]
     coccyx = (body < 0) & (chain.region[k] == Region.COCCYX)
@@ -412,13 +269,3 @@ def _paint_surface(scene: Scene, cut: Slice, canvas: Canvas, noise: Field) -> No
     canvas.paint(soft(cut.y - belly + scene.wall), Tissue.FAT, 1 + 0.06 * noise[1])
     canvas.paint(soft(cut.y - belly + scene.wall + scene.belly_fat), Tissue.SKIN)
     canvas.paint(soft(cut.y - belly + scene.wall + scene.belly_fat + 2.5), Tissue.AIR)
-
-
-def heatmap(scene: Scene, cut: Slice, lateral_mm: Field, units: NDArray[np.int64]) -> Field:
-    """Gaussians around the centres of the given units, (N,), fading across slices."""
-    result = np.zeros(len(cut.y), np.float32)
-    fade = np.exp(-0.5 * ((lateral_mm - cut.sway) / HEATMAP_LATERAL_SIGMA_MM) ** 2)
-    for y, z in scene.chain.centre_mm[units]:
-        distance = (cut.y - y) ** 2 + (cut.z - z) ** 2
-        np.maximum(result, fade * np.exp(-0.5 * distance / HEATMAP_SIGMA_MM**2), out=result)
-    return result
