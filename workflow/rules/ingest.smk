@@ -2,7 +2,7 @@
 # Input: the folder named in the configuration, which no rule names: its path must not reach a log or a job comment.
 # Output: a stamp. The registry is append-only, and inventory and shards/ingest/*.parquet are rewritten only when
 # their content changes, so none of them is declared: the engine would delete them first and re-run what follows.
-# `paraspinal run` forces this rule, so that new files are seen.
+# `paraspinal run` forces this rule in a run of its own before the others, so that new files are seen.
 checkpoint ingest:
     output:
         stamp="shards/ingest.done",

@@ -29,7 +29,7 @@ _ERROR_LINE = re.compile(r"^paraspinal: error (\d+): (.*?)(?: - hint: (.*))?$", 
 
 
 def run_workflow(
-    settings: Settings, cores: int, profile: Path | None, options: Sequence[str], console: Console
+    settings: Settings, cores: int, profile: Path | None, more: Sequence[str], console: Console
 ) -> None:
     """Run the workflow to its end.
 
@@ -46,25 +46,31 @@ def run_workflow(
     # The path of the input may name people: it goes through a private file, not over a command line that gets logged.
     config = private_run_file(settings.private_path, results, ".yaml")
     write_text(config, yaml.safe_dump(asdict(settings)))
-    command = [
-        *(sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--configfile", str(config)),
+    options = [
+        *("--snakefile", str(SNAKEFILE), "--configfile", str(config)),
         *("--directory", str(results), "--cores", str(cores), "--scheduler", "greedy"),
-        *("--rerun-incomplete", "--keep-going", "--forcerun", "ingest"),
+        *("--rerun-incomplete", "--keep-going"),
         *(("--workflow-profile", str(profile.absolute())) if profile else ()),
-        *options,
+        *more,
     ]
     began = time.time()
     log = results / "logs" / "engine.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as handle:
-        engine = subprocess.Popen(command, stdout=handle, stderr=subprocess.STDOUT, env=_environment())
-        try:
-            _watch(engine, results, console)
-        except KeyboardInterrupt:
-            engine.wait()
-            raise
-    if engine.returncode:
-        raise _failure(results, began, engine.returncode)
+        # The look at the input is a run of its own: forced within the whole, the engine would re-run the report as well.
+        shown: dict[str, int] = {}
+        for target in (("ingest", "--forcerun", "ingest"), ("all",)):
+            command = [sys.executable, "-m", "snakemake", *target, *options]
+            engine = subprocess.Popen(command, stdout=handle, stderr=subprocess.STDOUT, env=_environment())
+            try:
+                _watch(engine, results, console, shown)
+            except KeyboardInterrupt:
+                engine.wait()
+                raise
+            if engine.returncode:
+                raise _failure(results, began, engine.returncode)
+    if console.is_terminal:
+        console.print(_bars(results))
 
 
 def _environment() -> dict[str, str]:
@@ -90,15 +96,14 @@ def _unlock(results: Path) -> None:
         lock.unlink(missing_ok=True)
 
 
-def _watch(engine: subprocess.Popen[bytes], results: Path, console: Console) -> None:
+def _watch(engine: subprocess.Popen[bytes], results: Path, console: Console, shown: dict[str, int]) -> None:
     if not console.is_terminal:
-        _watch_plainly(engine, results, console)
+        _watch_plainly(engine, results, console, shown)
         return
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         while engine.poll() is None:
             live.update(_bars(results))
             time.sleep(POLL_SECONDS)
-    console.print(_bars(results))
 
 
 def _bars(results: Path) -> Group:
@@ -111,15 +116,14 @@ def _bars(results: Path) -> Group:
     return Group(bars)
 
 
-def _watch_plainly(engine: subprocess.Popen[bytes], results: Path, console: Console) -> None:
-    """One line whenever a stage gets further, for logs and terminals that cannot redraw."""
-    said: dict[str, int] = {}
+def _watch_plainly(engine: subprocess.Popen[bytes], results: Path, console: Console, shown: dict[str, int]) -> None:
+    """One line whenever a stage gets further, for logs and terminals that cannot redraw; ``shown`` is what was said."""
     running = True
     while running:
         running = engine.poll() is None
         for found in status(results):
-            if found.done != said.get(found.stage, 0):
-                said[found.stage] = found.done
+            if found.done != shown.get(found.stage, 0):
+                shown[found.stage] = found.done
                 console.print(f"{found.stage:<10} {found.done}/{found.total} sessions")
         if running:
             time.sleep(POLL_SECONDS)

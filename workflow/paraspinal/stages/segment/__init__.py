@@ -23,8 +23,9 @@ from paraspinal.core.vocab import Reason, Status
 from paraspinal.models.registry import resolve
 
 if TYPE_CHECKING:
-    from paraspinal.models.inference import MuscleSegmenter
+    from paraspinal.models.inference import LoadedModel, MuscleSegmenter
     from paraspinal.models.spine_inference import SpineSegmenter
+    from paraspinal.models.spine_levels import LevelGeometry
 
 
 def _segment(row: Row, work: Work) -> Row:
@@ -60,26 +61,30 @@ def _spine(row: Row, work: Work) -> Row:
         | _saved(row, result.label_map, "spine", segmenter.model, work)
         | {
             "vertebrae": [_vertebra(level) for level in result.levels],
-            "level_numbering": result.numbering,
+            "level_numbering": result.numbering.value,
+            "uncertainty": [
+                {"label": code, "entropy": value, "flip_disagreement": None}
+                for code, value in sorted(result.uncertainty.items())
+            ],
             "lstv_suspected": result.lstv_suspected,
         }
     )
 
 
-def _vertebra(level: Any) -> dict[str, Any]:
-    return {
+def _vertebra(level: LevelGeometry) -> dict[str, Any]:
+    found: dict[str, Any] = {
         "level": level.level,
-        "centre_mm": [float(x) for x in level.centre_mm],
-        "superior_point_mm": [float(x) for x in level.superior.point_mm],
-        "superior_normal": [float(x) for x in level.superior.normal],
-        "inferior_point_mm": [float(x) for x in level.inferior.point_mm],
-        "inferior_normal": [float(x) for x in level.inferior.normal],
+        "centre_mm": level.centre_mm.tolist(),
         "body_area_mm2": level.body_area_mm2,
         "confidence": level.confidence,
     }
+    for end, plane in (("superior", level.superior), ("inferior", level.inferior)):
+        found[f"{end}_point_mm"] = plane.point_mm.tolist() if plane else None
+        found[f"{end}_normal"] = plane.normal.tolist() if plane else None
+    return found
 
 
-def _saved(row: Row, label_map: sitk.Image, what: str, model: Any, work: Work) -> Row:
+def _saved(row: Row, label_map: sitk.Image, what: str, model: LoadedModel, work: Work) -> Row:
     path = BidsName.parse(row["scan_id"]).derive("dseg", what).path()
     sha256 = work.save_image(label_map, path)
     return {"dseg_path": path, "dseg_sha256": sha256, "model": model.identifier, "model_sha256": model.sha256}

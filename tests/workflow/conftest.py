@@ -1,0 +1,130 @@
+"""Whole runs on a small phantom cohort, each in a copy of the checkout that a test may edit."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from paraspinal.core.paths import PROJECT
+from paraspinal.phantom.cohort import PLANS, Plan, write_visit
+from paraspinal.phantom.contrast import Weighting
+
+TABLES = ("inventory", "scans", "levels", "metrics", "quality")
+
+
+def small(plan: Plan) -> Plan:
+    """The same visit with coarse axial images and one contrast, so that a run takes seconds."""
+    return replace(
+        plan, axial=(Weighting.T2W,), sagittal=(Weighting.T2W,), pixel_mm=2.1, spacing_mm=9.0, has_dixon=False
+    )
+
+
+@dataclass
+class Study:
+    """A checkout, an input folder, a results folder and a private folder that belong together."""
+
+    root: Path
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results"
+
+    @property
+    def dicom(self) -> Path:
+        return self.root / "dicom"
+
+    @property
+    def project(self) -> Path:
+        return self.root / "project"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(self.project / "workflow"), "OMP_NUM_THREADS": "1"}
+
+    @property
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "paraspinal", "run", str(self.dicom), "--out", str(self.results)]
+
+    @property
+    def options(self) -> list[str]:
+        return ["--set", f"private_dir={self.root / 'private'}", "--set", "shard_size=2"]
+
+    def run(self, *more: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run the workflow to its end."""
+        done = subprocess.run(
+            [*self.command, *self.options, *more],
+            env=self.environment,
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check:
+            assert done.returncode == 0, done.stdout + done.stderr + self.engine_log()
+        return done
+
+    def engine_log(self) -> str:
+        log = self.results / "logs" / "engine.log"
+        return log.read_text() if log.exists() else ""
+
+    def executed(self) -> list[str]:
+        """Rules the last run executed, without the look at the input and the target."""
+        rules = re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):", self.engine_log(), re.MULTILINE)
+        return sorted(set(rules) - {"ingest", "all"})
+
+    def computed(self, stage: str) -> dict[str, tuple[int, int]]:
+        """Units computed and reused by the last job of every shard of a stage, from its logs."""
+        found = {}
+        for log in sorted((self.results / "logs" / stage).glob("*.log")):
+            counts = re.search(r"(\d+) computed, (\d+) reused", log.read_text())
+            assert counts, log.read_text()
+            found[log.stem] = (int(counts[1]), int(counts[2]))
+        return found
+
+    def content(self) -> dict[str, pd.DataFrame]:
+        """Logical content of the cohort tables."""
+        return {name: pd.read_parquet(self.results / "tables" / f"{name}.parquet") for name in TABLES}
+
+    def clone(self, root: Path) -> Study:
+        """Copy everything, keeping times, as a study of its own."""
+        shutil.copytree(self.root, root, dirs_exist_ok=True, copy_function=shutil.copy2)
+        return Study(root)
+
+
+def make_study(root: Path, plans: tuple[Plan, ...]) -> Study:
+    """Copy the checkout and write the visits of some plans as DICOM."""
+    study = Study(root)
+    for name in ("workflow", "config", "resources", "envs"):
+        shutil.copytree(PROJECT / name, study.project / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copy2(PROJECT / "Snakefile", study.project / "Snakefile")
+    for plan in plans:
+        write_visit(small(plan), study.dicom / plan.folder)
+    return study
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """Three visits of two people in two shards, run to the end once; tests clone it."""
+    study = make_study(tmp_path_factory.mktemp("study"), PLANS[:3])
+    study.run()
+    return study
+
+
+@pytest.fixture
+def study(finished: Study, tmp_path: Path) -> Study:
+    """A finished study of one's own."""
+    return finished.clone(tmp_path)
+
+
+def assert_same_content(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) -> None:
+    """Tables say the same, row by row."""
+    for name in TABLES:
+        pd.testing.assert_frame_equal(one[name], other[name], check_exact=True, obj=name)

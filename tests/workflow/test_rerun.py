@@ -1,0 +1,124 @@
+"""What a second run computes: nothing, or exactly what a change affects."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from paraspinal.core.files import sha256_file
+from paraspinal.models.registry import find, register
+from paraspinal.phantom.cohort import PLANS, write_visit
+
+from .conftest import Study, assert_same_content, small
+
+pytestmark = pytest.mark.workflow
+
+ALL_STAGES = ["aggregate", "convert", "harmonize", "levels", "measure", "quality", "report", "segment"]
+
+
+def test_first_run_does_everything_once(finished: Study) -> None:
+    assert finished.executed() == ALL_STAGES
+    assert finished.computed("convert") == {"shard-00001": (2, 0), "shard-00002": (1, 0)}
+    metrics = finished.content()["metrics"]
+    assert metrics.subject.nunique() == 2
+    assert metrics.session.nunique() == 3
+    assert metrics.volume_mm3.notna().any()
+
+
+def test_second_run_does_nothing(study: Study) -> None:
+    before = {p: p.stat().st_mtime_ns for p in (study.results / "tables").iterdir()}
+    study.run()
+    assert study.executed() == []
+    assert {p: p.stat().st_mtime_ns for p in (study.results / "tables").iterdir()} == before
+
+
+def test_touching_files_does_nothing(study: Study) -> None:
+    for path in study.dicom.rglob("*"):
+        if path.is_file():
+            os.utime(path)
+    study.run()
+    assert study.executed() == []
+
+
+def test_editing_the_measure_stage_measures_again_and_no_more(study: Study) -> None:
+    before = study.content()
+    source = study.project / "workflow" / "paraspinal" / "stages" / "measure" / "__init__.py"
+    source.write_text(source.read_text() + "\n\nEDITED = True\n")
+    study.run()
+    assert study.executed() == ["aggregate", "measure", "quality", "report"]
+    assert study.computed("measure") == {"shard-00001": (4, 0), "shard-00002": (2, 0)}
+    after = study.content()
+    for frame in (*before.values(), *after.values()):
+        frame.drop(columns=["activity_id"], errors="ignore", inplace=True)
+    assert_same_content(before, after)
+
+
+def test_comments_and_docstrings_change_nothing(study: Study) -> None:
+    source = study.project / "workflow" / "paraspinal" / "stages" / "measure" / "__init__.py"
+    source.write_text(source.read_text().replace('"""Measure:', '"""We measure:', 1) + "\n# a remark\n")
+    study.run()
+    assert study.executed() == []
+
+
+def test_replaced_weights_segment_again_and_what_follows(study: Study) -> None:
+    """The file's time is kept, as `rsync -a` and `tar` do."""
+    resources = study.project / "resources"
+    entry = find("muscles@0.1.0", resources)
+    times = entry.weights.stat()
+    # One flipped bit in the last weight is another model.
+    content = bytearray(entry.weights.read_bytes())
+    content[-4] ^= 1
+    entry.weights.write_bytes(bytes(content))
+    register(replace(entry, sha256=sha256_file(entry.weights)), resources)
+    os.utime(entry.weights, ns=(times.st_atime_ns, times.st_mtime_ns))
+    study.run()
+    assert study.executed() == ["aggregate", "levels", "measure", "quality", "report", "segment"]
+    # Only the axial scans depend on the muscles model: one of the two scans of every session.
+    assert study.computed("segment") == {"shard-00001": (2, 2), "shard-00002": (1, 1)}
+
+
+def test_adding_a_person_touches_one_shard_and_computes_one_session(study: Study) -> None:
+    write_visit(small(PLANS[3]), study.dicom / PLANS[3].folder)
+    untouched = study.results / "shards" / "quality" / "shard-00001.parquet"
+    before = untouched.stat().st_mtime_ns
+    study.run()
+    assert untouched.stat().st_mtime_ns == before
+    for stage, units in (("convert", 1), ("harmonize", 1), ("segment", 2), ("levels", 1), ("measure", 2)):
+        assert study.computed(stage)["shard-00002"] == (units, units), stage
+    assert study.content()["metrics"].subject.nunique() == 3
+
+
+def test_killed_in_the_middle_of_a_shard_it_resumes_and_ends_the_same(finished: Study, tmp_path: Path) -> None:
+    undisturbed = finished.content()
+    study = finished.clone(tmp_path)
+    shutil.rmtree(study.results)
+    receipts = study.results / "receipts" / "segment"
+    process = subprocess.Popen(
+        [*study.command, *study.options],
+        env=study.environment,
+        cwd=study.root,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 300
+    while not list(receipts.glob("*.json")):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = {path: path.stat().st_mtime_ns for path in receipts.glob("*.json")}
+    assert 0 < len(kept) < 6
+    assert not (study.results / "tables" / "metrics.parquet").exists()
+    study.run()
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert_same_content(undisturbed, study.content())
+    assert not list(study.results.rglob(".partial-*"))
