@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ AGREEMENT_FRAC = 0.5
 """The converted grid may differ from the headers' by this share of the in-plane spacing; a wrong order, flip or slice
 distance is off by a whole voxel at least."""
 NIFTI_SOURCE = "nifti"
+GZIP_CHUNK = 1 << 22
 PLANE_LABELS = {
     Plane.AXIAL: "ax",
     Plane.SAGITTAL: "sag",
@@ -123,10 +126,24 @@ def _read_nifti(path: str, folder: Path) -> sitk.Image:
     link.symlink_to(path)
     if not link.is_file():
         raise OSError("an input file is gone; run ingest again")
+    if link.suffix == ".gz":
+        _check_gzip(link)
     try:
         return read_image(link)
     except InputError:
         raise DataError(Reason.DICOM_UNREADABLE, "the NIfTI file cannot be read") from None
+
+
+def _check_gzip(path: Path) -> None:
+    """Refuse a cut or damaged compressed file: the image library would fill the rest with zeros and say nothing."""
+    try:
+        with gzip.open(path, "rb") as packed:
+            while packed.read(GZIP_CHUNK):
+                pass
+    except EOFError:
+        raise DataError(Reason.DICOM_TRUNCATED, "the compressed file is cut") from None
+    except (gzip.BadGzipFile, zlib.error):
+        raise DataError(Reason.DICOM_UNREADABLE, "the compressed file is damaged") from None
 
 
 def _fitting(array: np.ndarray, grid: Grid) -> np.ndarray:

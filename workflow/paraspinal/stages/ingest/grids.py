@@ -73,20 +73,21 @@ IsIdentical = Callable[[Slice, Slice], bool]
 def split(slices: list[Slice], is_identical: IsIdentical) -> list[Block]:
     """Split slices of one contrast and matrix into blocks; every slice ends up in exactly one of them."""
     placed, blocks = [], []
-    homeless = [s for s in slices if not _has_geometry(s)]
+    homeless = [s for s in slices if not has_geometry(s)]
     if homeless:
         detail = f"{len(homeless)} of {len(slices)} slices without position and orientation"
         blocks.append(Block(homeless).refused(Status.FAILED, Reason.NO_GEOMETRY, detail))
-    flat = [s for s in slices if _has_geometry(s) and not _has_spacing(s)]
+    flat = [s for s in slices if has_geometry(s) and not _has_spacing(s)]
     if flat:
         blocks.append(Block(flat).refused(Status.FAILED, Reason.BAD_SPACING, "pixel spacing missing or not positive"))
-    placed = [s for s in slices if _has_geometry(s) and _has_spacing(s)]
+    placed = [s for s in slices if has_geometry(s) and _has_spacing(s)]
     for parallel in _by_orientation(placed):
         blocks += _split_parallel(parallel, is_identical)
     return blocks
 
 
-def _has_geometry(piece: Slice) -> bool:
+def has_geometry(piece: Slice) -> bool:
+    """Whether a slice states where it lies, with unit and perpendicular directions."""
     if piece.position is None or piece.orientation is None:
         return False
     row, column = np.array(piece.orientation[:3]), np.array(piece.orientation[3:])

@@ -1,12 +1,14 @@
 """Read the grid from a NIfTI-1 or NIfTI-2 header without a library, so that no library can print its path."""
 
-# ruff: noqa: PTH123
+# ruff: noqa: PTH123, PTH202
 # Paths are bytes here, for a file name need not be text.
 
 from __future__ import annotations
 
 import gzip
+import os
 import struct
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +18,7 @@ from paraspinal.core.geometry import Grid
 from paraspinal.core.vocab import Reason
 
 HEADER_BYTES = 552
+GZIP_MAGIC = b"\x1f\x8b"
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 ORTHOGONAL_TOLERANCE = 1e-3
 """Axes count as perpendicular when their cosines are below this."""
@@ -36,11 +39,13 @@ class _Layout:
     codes: tuple[str, int]
     quaternion: tuple[str, int]
     rows: tuple[str, int]
+    bits: tuple[str, int]
+    offset: tuple[str, int]
 
 
 _LAYOUTS = {
-    348: _Layout(("8h", 40), ("8f", 76), ("2h", 252), ("6f", 256), ("12f", 280)),
-    540: _Layout(("8q", 16), ("8d", 104), ("2i", 344), ("6d", 352), ("12d", 400)),
+    348: _Layout(("8h", 40), ("8f", 76), ("2h", 252), ("6f", 256), ("12f", 280), ("h", 72), ("f", 108)),
+    540: _Layout(("8q", 16), ("8d", 104), ("2i", 344), ("6d", 352), ("12d", 400), ("h", 14), ("q", 168)),
 }
 
 
@@ -57,9 +62,8 @@ def read_grid(path: bytes) -> tuple[Grid, int]:
         raise DataError(Reason.DICOM_UNREADABLE, "not a NIfTI header")
     layout = _LAYOUTS[struct.unpack_from(order + "i", raw)[0]]
     try:
-        dims, pixdim, codes, quaternion, rows = (
-            struct.unpack_from(order + kind, raw, at)
-            for kind, at in (layout.dims, layout.pixdim, layout.codes, layout.quaternion, layout.rows)
+        dims, pixdim, codes, quaternion, rows, (bits,), (offset,) = (
+            struct.unpack_from(order + kind, raw, at) for kind, at in vars(layout).values()
         )
     except struct.error:
         raise DataError(Reason.DICOM_TRUNCATED, "the NIfTI header is cut") from None
@@ -79,6 +83,9 @@ def read_grid(path: bytes) -> tuple[Grid, int]:
     if np.abs(grids[0].corners_mm() - grids[-1].corners_mm()).max() > AGREEMENT_MM:
         raise DataError(Reason.AFFINE_MISMATCH, "the header's two orientations disagree")
     n_volumes = int(np.prod([max(1, x) for x in dims[4 : dims[0] + 1]]))
+    is_packed = _start(path) == GZIP_MAGIC
+    if not is_packed and os.path.getsize(path) < offset + int(np.prod(size)) * n_volumes * bits // 8:
+        raise DataError(Reason.DICOM_TRUNCATED, "fewer voxels than the header states")
     return permuted(grids[0], slice_order(grids[0])), n_volumes
 
 
@@ -104,19 +111,22 @@ def permuted(grid: Grid, order: tuple[int, int, int]) -> Grid:
     )
 
 
-def _raw(path: bytes) -> bytes:
+def _start(path: bytes) -> bytes:
+    """Read the first two bytes of a file."""
     with open(path, "rb") as handle:
-        start = handle.read(HEADER_BYTES)
-    if start[:2] != b"\x1f\x8b":
-        return start
+        return handle.read(2)
+
+
+def _raw(path: bytes) -> bytes:
+    if _start(path) != GZIP_MAGIC:
+        with open(path, "rb") as handle:
+            return handle.read(HEADER_BYTES)
     try:
         with gzip.open(path, "rb") as packed:
             return packed.read(HEADER_BYTES)
     except EOFError:
         raise DataError(Reason.DICOM_TRUNCATED, "the compressed file is cut") from None
-    except (gzip.BadGzipFile, OSError, ValueError):
-        raise DataError(Reason.DICOM_UNREADABLE, "the compressed file is damaged") from None
-    except Exception:  # zlib.error, which has no common base with the others
+    except (gzip.BadGzipFile, zlib.error):
         raise DataError(Reason.DICOM_UNREADABLE, "the compressed file is damaged") from None
 
 

@@ -12,7 +12,7 @@ from itertools import count
 
 from paraspinal.core.geometry import Grid, plane_of
 from paraspinal.core.vocab import Plane, Reason, Status
-from paraspinal.stages.ingest.grids import Block, Slice, axes_of, runs_around, split
+from paraspinal.stages.ingest.grids import Block, Slice, axes_of, has_geometry, runs_around, split
 from paraspinal.stages.ingest.record import DICOM, FileRecord, Values
 from paraspinal.stages.ingest.sequence import Contrast, contrast_of, is_localizer, is_reformat
 from paraspinal.stages.ingest.vendor import is_elsewhere
@@ -148,10 +148,7 @@ def _slice(path: bytes, record: FileRecord, plane: Values) -> Slice:
 
 
 def _plane(piece: Slice) -> Plane:
-    if piece.orientation is None:
-        return Plane.UNKNOWN
-    axes = axes_of(piece)
-    return plane_of(axes[:, 2]) if (axes == axes).all() else Plane.UNKNOWN
+    return plane_of(axes_of(piece)[:, 2]) if has_geometry(piece) else Plane.UNKNOWN
 
 
 def _contrast_key(values: Values) -> tuple[str, ...]:

@@ -1,0 +1,276 @@
+"""Converting stacks: the image lies where the headers say, or the row says why there is none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from dicom_factory import AXIAL, CORONAL, SAGITTAL, enhanced, pixels, run, save, series, settings_for
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
+
+from paraspinal.core.errors import DataError, ResultsError
+from paraspinal.core.geometry import Grid, same_grid
+from paraspinal.core.identity import BidsName
+from paraspinal.core.registry import shard_path
+from paraspinal.core.schemas import CONVERT
+from paraspinal.core.shards import Tally, run_shard
+from paraspinal.core.tables import Row
+from paraspinal.core.vocab import Reason
+from paraspinal.stages.convert import STAGE
+from paraspinal.stages.convert import stage as convert_stage
+from paraspinal.stages.convert.stage import bids_name, grid_of, onto
+
+OBLIQUE = (1.0, 0.0, 0.0, 0.0, float(np.cos(0.4)), float(np.sin(0.4)))
+
+
+def convert(base: Path) -> tuple[Tally, list[Row]]:
+    """Ingest and convert ``base``/in."""
+    run(base)
+    settings = settings_for(base)
+    tally = run_shard(STAGE, "ingest", settings.out_path, settings, 1)
+    return tally, CONVERT.read(shard_path(settings.out_path, "convert", 1))
+
+
+def image_of(base: Path, row: Row) -> sitk.Image:
+    """The image a row names."""
+    return sitk.ReadImage(str(base / "results" / row["image_path"]))
+
+
+@pytest.mark.parametrize(
+    "orientation", [AXIAL, SAGITTAL, CORONAL, OBLIQUE], ids=["axial", "sagittal", "coronal", "oblique"]
+)
+def test_every_voxel_is_where_its_slice_says(tmp_path: Path, orientation: tuple[float, ...]) -> None:
+    items = series(5, 4.0, orientation)
+    save(reversed(items), tmp_path / "in")
+    tally, (row,) = convert(tmp_path)
+    assert tally.items == {"ok": 1}
+    image = image_of(tmp_path, row)
+    assert same_grid(Grid.of(image), grid_of(row), 1e-3)
+    array = sitk.GetArrayFromImage(image)
+    for ds in items:
+        corner = image.TransformPhysicalPointToIndex(ds.ImagePositionPatient)
+        assert corner[:2] == (0, 0)
+        np.testing.assert_array_equal(array[corner[2]], np.frombuffer(ds.PixelData, np.uint16).reshape(12, 16))
+
+
+def test_rescale_slope_is_applied(tmp_path: Path) -> None:
+    items = series(4, RescaleSlope=2.5, RescaleIntercept=-7.0)
+    save(items, tmp_path / "in")
+    _, (row,) = convert(tmp_path)
+    first = np.frombuffer(items[0].PixelData, np.uint16).reshape(12, 16)
+    np.testing.assert_allclose(sitk.GetArrayFromImage(image_of(tmp_path, row))[0], first * 2.5 - 7.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian, RLELossless]
+)
+def test_encodings_give_the_same_voxels(tmp_path: Path, syntax: str) -> None:
+    items = series(4)
+    expected = np.stack([ds.pixel_array for ds in items])
+    if syntax == RLELossless:
+        for ds in items:
+            ds.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
+    save(items, tmp_path / "in", syntax)
+    _, (row,) = convert(tmp_path)
+    assert (row["status"], row["reason_code"]) == ("ok", None)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image_of(tmp_path, row)), expected)
+
+
+def test_unknown_compression_is_refused(tmp_path: Path) -> None:
+    items = series(4)
+    for ds in items:
+        ds.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
+    save(items, tmp_path / "in", "1.2.840.10008.1.2.4.201")
+    _, (row,) = convert(tmp_path)
+    assert (row["status"], row["reason_code"]) == ("failed", "DICOM_UNSUPPORTED_TS")
+    assert row["image_path"] is None
+
+
+def test_constant_image_is_refused(tmp_path: Path) -> None:
+    save(series(4, pixel_array=np.full((12, 16), 7, np.uint16)), tmp_path / "in")
+    _, (row,) = convert(tmp_path)
+    assert (row["status"], row["reason_code"]) == ("failed", "CONSTANT_IMAGE")
+
+
+def test_refused_stacks_pass_through_and_leave_no_image(tmp_path: Path) -> None:
+    save([ds for ds in series(8) if ds.InstanceNumber != 4], tmp_path / "in")
+    tally, (row,) = convert(tmp_path)
+    assert tally.items == {"failed": 1}
+    assert (row["reason_code"], row["image_path"]) == ("SLICE_MISSING", None)
+    assert not list((tmp_path / "results").rglob("*.nii*"))
+
+
+def test_enhanced_dixon_becomes_one_image_per_part(tmp_path: Path) -> None:
+    places = [[-6.0, -5.0, 10.0 + 4.0 * k] for k in range(5)]
+    parts = {"WATER": "water", "FAT": "fat", "IN_PHASE": "inphase"}
+    volumes = {word: np.stack([pixels((word, k)) for k in range(5)]) for word in parts}
+    order = [4, 2, 0, 1, 3]  # frames need not be stored in order
+    items = [
+        (volumes[word][order], [places[k] for k in order], {"image_type": ["DERIVED", "PRIMARY", "DIXON", word]})
+        for word in parts
+    ]
+    save([enhanced(items)], tmp_path / "in")
+    tally, rows = convert(tmp_path)
+    assert tally.items == {"ok": 3}
+    for word, part in parts.items():
+        (row,) = [row for row in rows if row["dixon_part"] == part]
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(image_of(tmp_path, row)), volumes[word])
+        assert row["spacing_mm"] == pytest.approx([0.7, 0.8, 4.0])
+
+
+def test_enhanced_single_stack_goes_through_dcm2niix(tmp_path: Path) -> None:
+    places = [[-6.0, -5.0, 10.0 + 4.0 * k] for k in range(5)]
+    volume = np.stack([pixels(("v", k)) for k in range(5)])
+    save([enhanced([(volume, places, {"image_type": ["ORIGINAL", "PRIMARY", "T1", "NONE"]})])], tmp_path / "in")
+    _, (row,) = convert(tmp_path)
+    assert (row["status"], row["detail"]) == ("ok", None)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image_of(tmp_path, row)), volume)
+
+
+def test_sidecar_holds_listed_fields_only(tmp_path: Path) -> None:
+    save(series(4, ImageComments="secret", StationName="secret", InversionTime=None), tmp_path / "in")
+    _, (row,) = convert(tmp_path)
+    path = tmp_path / "results" / row["image_path"].replace(".nii.gz", ".json")
+    sidecar = json.loads(path.read_text())
+    assert sidecar["EchoTime"] == pytest.approx(0.1)
+    assert sidecar["RepetitionTime"] == pytest.approx(4.0)
+    assert sidecar["Manufacturer"] == "Siemens"
+    assert not {key for key in sidecar if any(word in key for word in ("Date", "Time0", "Name", "Comment"))} - {
+        "ManufacturersModelName"
+    }
+
+
+def test_second_run_reuses_and_touching_changes_nothing(tmp_path: Path) -> None:
+    paths = save(series(4), tmp_path / "in")
+    first, _ = convert(tmp_path)
+    paths[0].touch()
+    again, _ = convert(tmp_path)
+    assert (first.computed, first.reused) == (1, 0)
+    assert (again.computed, again.reused) == (0, 1)
+
+
+def test_changed_pixels_are_converted_again(tmp_path: Path) -> None:
+    save(series(4), tmp_path / "in")
+    convert(tmp_path)
+    changed = series(4, seed="changed")
+    save(changed, tmp_path / "in")
+    tally, (row,) = convert(tmp_path)
+    assert tally.computed == 1
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image_of(tmp_path, row))[0], changed[0].pixel_array)
+
+
+def test_missing_private_index_asks_for_ingest(tmp_path: Path) -> None:
+    save(series(4), tmp_path / "in")
+    run(tmp_path)
+    settings = settings_for(tmp_path)
+    for path in (tmp_path / "private").rglob("shard-*.parquet"):
+        path.unlink()
+    with pytest.raises(ResultsError, match="ingest"):
+        run_shard(STAGE, "ingest", settings.out_path, settings, 1)
+
+
+def test_a_vanished_file_stops_the_job_instead_of_becoming_a_row(tmp_path: Path) -> None:
+    paths = save(series(4), tmp_path / "in")
+    run(tmp_path)
+    settings = settings_for(tmp_path)
+    paths[1].unlink()
+    with pytest.raises(OSError, match="run ingest again") as caught:
+        run_shard(STAGE, "ingest", settings.out_path, settings, 1)
+    assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "code", "reason"),
+    [
+        ([], 0, Reason.CONVERT_RC),
+        ([], 1, Reason.CONVERT_RC),
+        (["image.nii", "image_Eq_1.nii"], 0, Reason.CONVERT_MULTI_OUTPUT),
+        (["image_a.nii", "image_b.nii"], 0, Reason.CONVERT_MULTI_OUTPUT),
+        (["image.nii"], 1, Reason.CONVERT_RC),
+        (["image.nii"], 0, Reason.CONVERT_RC),
+    ],
+)
+def test_whatever_the_tool_leaves_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: list[str], code: int, reason: Reason
+) -> None:
+    from paraspinal.stages.convert import dcm2niix_tool
+
+    def fake(command: list[str], **_: Any) -> Any:
+        for name in files:
+            (Path(command[command.index("-o") + 1]) / name).write_bytes(b"no image")
+        return type("Done", (), {"returncode": code})()
+
+    monkeypatch.setattr(dcm2niix_tool.subprocess, "run", fake)
+    with pytest.raises(DataError) as caught:
+        dcm2niix_tool.run_dcm2niix([], tmp_path)
+    assert caught.value.reason is reason
+
+
+def test_onto_undoes_swaps_and_flips_and_nothing_else() -> None:
+    rng = np.random.default_rng(3)
+    grid = Grid((5, 4, 3), (0.7, 0.8, 4.0), (1.0, 2.0, 3.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    array = rng.random((3, 4, 5), dtype=np.float32)
+    image = grid.image(array)
+    np.testing.assert_array_equal(onto(sitk.Flip(image, (False, True, False)), grid), array)
+    np.testing.assert_array_equal(onto(sitk.PermuteAxes(image, (2, 0, 1)), grid), array)
+    shifted = sitk.Image(image)
+    shifted.SetOrigin((1.0, 2.0, 7.0))
+    with pytest.raises(DataError) as caught:
+        onto(shifted, grid)
+    assert caught.value.reason is Reason.AFFINE_MISMATCH
+    stretched = sitk.Image(image)
+    stretched.SetSpacing((0.7, 0.8, 8.0))
+    with pytest.raises(DataError):
+        onto(stretched, grid)
+
+
+@pytest.mark.parametrize(
+    ("columns", "stem"),
+    [
+        ({"sequence": "T1w", "plane": "axial"}, "sub-a_ses-b_acq-axs1_T1w"),
+        ({"sequence": "T2w", "plane": "sagittal", "is_fat_suppressed": True}, "sub-a_ses-b_acq-sags1_desc-fatsat_T2w"),
+        ({"sequence": "STIR", "plane": "coronal", "is_fat_suppressed": True}, "sub-a_ses-b_acq-cors1_desc-stir_T2w"),
+        ({"sequence": "dixon", "plane": "oblique", "dixon_part": "fat"}, "sub-a_ses-b_acq-obls1_desc-fat_dixon"),
+        ({"sequence": "unknown", "plane": "unknown"}, "sub-a_ses-b_acq-unks1_MR"),
+    ],
+)
+def test_names(columns: Row, stem: str) -> None:
+    row = {"subject": "a", "session": "b", "stack_id": "s1", "dixon_part": None, "is_fat_suppressed": False, **columns}
+    assert bids_name(row).stem == stem
+    assert BidsName.parse(stem) == bids_name(row)
+
+
+def test_nifti_source_keeps_its_place(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).random((9, 12, 20), dtype=np.float32)
+    direction = (0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # stored with the slice axis first
+    image = Grid((20, 12, 9), (4.0, 1.0, 1.0), (-20.0, 5.0, 7.0), direction).image(array)
+    image.SetMetaData("descrip", "Doe Jane")
+    (tmp_path / "in").mkdir()
+    sitk.WriteImage(image, str(tmp_path / "in" / "sub-01_T2w.nii.gz"))
+    _, (row,) = convert(tmp_path)
+    assert (row["status"], row["sequence"], row["size"]) == ("ok", "T2w", [12, 9, 20])
+    made = image_of(tmp_path, row)
+    assert made.GetMetaData("descrip") == ""
+    for index in ((0, 0, 0), (3, 7, 5), (11, 8, 19)):
+        point = made.TransformIndexToPhysicalPoint(index)
+        assert made.GetPixel(*index) == pytest.approx(image.GetPixel(*image.TransformPhysicalPointToIndex(point)))
+
+
+def test_damaged_nifti_is_a_row(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).random((9, 12, 20), dtype=np.float32)
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "sub-01_T2w.nii.gz"
+    sitk.WriteImage(sitk.GetImageFromArray(array), str(path))
+    path.write_bytes(path.read_bytes()[:-2000])
+    _, (row,) = convert(tmp_path)
+    assert row["status"] == "failed"
+    assert row["reason_code"] in ("DICOM_UNREADABLE", "DICOM_TRUNCATED")
+
+
+def test_stage_declares_its_tools() -> None:
+    assert set(STAGE.tools()) == {"dcm2niix", "SimpleITK", "pydicom"}
+    assert convert_stage.AGREEMENT_FRAC < 1
