@@ -82,12 +82,12 @@ _SHORT_END: tuple[tuple[re.Pattern[str], DixonPart], ...] = (
     (re.compile(r"(?i)[_\-\s](?:ff|fp)$"), DixonPart.FAT_FRACTION),
 )
 
-_LUMBAR = re.compile(
-    r"(?i)(?:^|[^a-z])(?:lumb\w*|l[ _-]?spine|lsp|lws|ls[ _-]?spine|spine|rachis|wirbel\w*|sacr\w*|abd\w*|pelvi\w*|"
-    r"tl[ _-]?spine|whole[ _-]?(?:body|spine)|psoas|back|paraspinal)(?![a-z])"
+_HERE = re.compile(
+    r"(?i)(?:^|[^a-z])(?:lumb\w*|t?l[ _-]?spine|lsp|lws|ls[ _-]?spine|sacr\w*|abd\w*|pelvi\w*|becken|psoas|paraspinal|"
+    r"whole[ _-]?(?:body|spine))(?![a-z])"
 )
 _ELSEWHERE = re.compile(
-    r"(?i)(?:^|[^a-z])(?:head|brain|cranial|skull|neuro\w*|c[ _-]?spine|csp|cerv\w*|hws|neck|t[ _-]?spine|tsp|"
+    r"(?i)(?:^|[^a-z])(?:head|brain|cranial|skull|c[ _-]?spine|csp|cerv\w*|hws|neck|t[ _-]?spine|tsp|"
     r"thoracic|bws|chest|thorax|heart|cardiac|breast\w*|mamma|shoulder|schulter|elbow|wrist|hand|finger|knee|knie|ankle|foot|feet|toe|"
     r"leg|thigh|calf|upperleg|lowerleg|arm|forearm|upperarm|extremity|orbit\w*|pituitary|ear|iac|tmj|jaw|carotid|hip|hips)(?![a-z])"
 )
@@ -136,15 +136,13 @@ def dixon_part(values: Values) -> tuple[DixonPart, float, str] | None:
 def is_elsewhere(values: Values) -> bool:
     """Whether the headers state a body region that is not the lumbar spine, abdomen or pelvis.
 
-    The coded region decides unless the protocol plainly says otherwise; unstated counts as fine.
+    A coded region of the lower trunk decides; else text that names it does; unstated counts as fine.
     """
     region = str(values.get("body_part", ""))
     text = " ".join(
         str(values.get(name, "")) for name in ("protocol", "series_description", "study_description", "name")
     )
     text = text.replace("_", " ")
-    if _LUMBAR.search(region):
-        return bool(_ELSEWHERE.search(region)) and not _LUMBAR.search(text)
-    if _ELSEWHERE.search(region):
-        return not re.search(r"(?i)lumb|l[ -]?spine|lws|lsp\b", text)
-    return bool(_ELSEWHERE.search(text)) and not _LUMBAR.search(text)
+    if _HERE.search(region):
+        return False
+    return bool(_ELSEWHERE.search(region) or _ELSEWHERE.search(text)) and not _HERE.search(text)
