@@ -25,6 +25,8 @@ DATA = Path(os.environ.get("PARASPINAL_DATA", Path(__file__).parents[2] / "../sh
 RADII = {Side.LEFT: 16.0, Side.RIGHT: 15.0}
 TWO_POINTS = 0.02
 BRIGHTNESS_METHODS = ("t1t2_sat_anchored", "t1t2_gmm3_musclemap")
+BROAD, FINE = 3.0, 1.2
+"""Width of streaks in half pixels: some voxels are all fat; hardly any is."""
 MUSCLE, FAT, OTHER = 100.0, 300.0, 140.0
 
 
@@ -37,10 +39,10 @@ def trunk(grid: Grid) -> np.ndarray:
     return image
 
 
-def streaks(labels: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
-    """Fat share of every voxel: streaks a few mm wide that fill ``fraction`` of each muscle, half a voxel sharp."""
+def streaks(labels: np.ndarray, fraction: float, rng: np.random.Generator, width: float) -> np.ndarray:
+    """Fat share of every voxel: streaks that fill ``fraction`` of each muscle, half a voxel sharp."""
     shape = (labels.shape[0], 2 * labels.shape[1], 2 * labels.shape[2])
-    field = ndimage.gaussian_filter(rng.normal(size=shape), (0, 3, 3))
+    field = ndimage.gaussian_filter(rng.normal(size=shape), (0, width, width))
     fine = np.repeat(np.repeat(labels, 2, axis=1), 2, axis=2)
     share = np.zeros(shape)
     for code in np.unique(labels[labels > 0]):
@@ -53,12 +55,12 @@ def noisy(image: np.ndarray, sd: float, rng: np.random.Generator) -> np.ndarray:
     return np.hypot(image + rng.normal(0, sd, image.shape), rng.normal(0, sd, image.shape)).astype(np.float32)
 
 
-def brightness_scan(tmp_path: Path, share: float, is_streaky: bool, sd: float, seed: int = 1) -> tuple[Row, dict]:
-    """A T1w scan whose muscles hold a known share of fat; returns its measured row and the truth by label."""
-    rng = np.random.default_rng(seed)
+def brightness_scan(tmp_path: Path, share: float, width: float | None, sd: float) -> tuple[Row, dict]:
+    """A T1w scan whose muscles hold a known share of fat, in streaks or (None) evenly; its row and the truth."""
+    rng = np.random.default_rng(1)
     grid = grid_of(spacing_mm=(1.0, 1.0, 8.0), extent_mm=(300.0, 220.0, 32.0))
     labels = rods(grid, RADII, muscles=tuple(Muscle))
-    fat = streaks(labels, share, rng) if is_streaky else np.full(labels.shape, share)
+    fat = np.full(labels.shape, share) if width is None else streaks(labels, share, rng, width)
     image = np.where(labels > 0, MUSCLE + (FAT - MUSCLE) * fat, trunk(grid))
     save(tmp_path, grid, dseg=labels, image=noisy(image, sd, rng))
     truth = {code: float(fat[labels == code].mean()) for code in muscle_labels().values()}
@@ -78,7 +80,7 @@ def stack_metrics(row: Row) -> list[Row]:
     ("share", "sd"), [(0.03, 8.0), (0.06, 15.0), (0.12, 8.0), (0.25, 15.0), (0.4, 8.0), (0.6, 8.0), (0.6, 15.0)]
 )
 def test_known_fractions_by_brightness(tmp_path: Path, share: float, sd: float) -> None:
-    row, truth = brightness_scan(tmp_path, share, True, sd)
+    row, truth = brightness_scan(tmp_path, share, BROAD, sd)
     for m in stack_metrics(row):
         muscle = Muscle(m["muscle"])
         assert m["fi_method"] in BRIGHTNESS_METHODS
@@ -92,7 +94,7 @@ def test_known_fractions_by_brightness(tmp_path: Path, share: float, sd: float) 
 
 @pytest.mark.parametrize("sd", [3.0, 8.0, 20.0])
 def test_lean_muscle_is_null_not_fifty_percent(tmp_path: Path, sd: float) -> None:
-    row, _ = brightness_scan(tmp_path, 0.02, False, sd)
+    row, _ = brightness_scan(tmp_path, 0.02, None, sd)
     metrics = [m for m in stack_metrics(row) if m["muscle"] != "psoas_major"]
     assert {m["fi_method"] for m in metrics} == set(BRIGHTNESS_METHODS)
     for m in metrics:
@@ -101,8 +103,18 @@ def test_lean_muscle_is_null_not_fifty_percent(tmp_path: Path, sd: float) -> Non
         assert m["acsa_mm2"] is not None
 
 
+@pytest.mark.parametrize("share", [0.05, 0.1])
+def test_streaks_finer_than_a_voxel_are_measured_right_or_not_at_all(tmp_path: Path, share: float) -> None:
+    row, truth = brightness_scan(tmp_path, share, FINE, 8.0)
+    given = [m for m in stack_metrics(row) if m["fi"] is not None]
+    for m in given:
+        assert m["fi"] == pytest.approx(truth[muscle_labels()[Muscle(m["muscle"]), Side(m["side"])]], abs=TWO_POINTS)
+    assert "t1t2_sat_anchored" in {m["fi_method"] for m in given}
+    assert "FI_UNIMODAL" in {m["fi_reason_code"] for m in stack_metrics(row) if m["fi_method"] == BRIGHTNESS_METHODS[1]}
+
+
 def test_results_repeat_exactly(tmp_path: Path) -> None:
-    first, second = (brightness_scan(tmp_path, 0.12, True, 8.0)[0] for _ in range(2))
+    first, second = (brightness_scan(tmp_path, 0.12, BROAD, 8.0)[0] for _ in range(2))
     assert first == second
 
 

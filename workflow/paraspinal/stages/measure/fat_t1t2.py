@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ MIN_DELTA_BIC = 10.0
 """Evidence for two components over one that counts as very strong."""
 MIN_CONTRAST_FRAC = 0.5
 """Fat must be brighter than muscle by this share of the muscle's intensity."""
+MIN_FAT_PLACE = 0.75
+"""A component less than this far from lean muscle (0) to subcutaneous fat (1) is voxels that hold both, not fat."""
 N_BINS = 256
 """Bins of the intensity histogram."""
 TOP_PERCENTILE = 99.9
@@ -83,46 +86,69 @@ def gate(muscles: Muscles, invalid: Set[int]) -> dict[int, Reason]:
     return reasons
 
 
+@dataclass(frozen=True)
+class Anchors:
+    """Intensity of lean muscle and of subcutaneous fat in one scan."""
+
+    muscle: float
+    fat: float
+
+    def place(self, intensity: Any) -> Any:
+        """Where intensities lie between lean muscle (0) and fat (1)."""
+        return (intensity - self.muscle) / (self.fat - self.muscle)
+
+
+def anchors_of(image: NDArray, grid: Grid, muscles: Muscles, posterior_to_mm: float | None) -> Anchors | Reason:
+    """Find the mode of lean muscle and the median of the subcutaneous fat, or say why there is none to go by."""
+    lean = _percentile(muscles, LEAN_PERCENTILE)
+    fat = subcutaneous_fat_intensity(image, grid, lean, posterior_to_mm)
+    if fat is None:
+        return Reason.FOV_TRUNCATED
+    muscle = lean_mode(muscles, below=(lean + fat) / 2)
+    return Anchors(muscle, fat) if fat >= MIN_FAT_RATIO * muscle else Reason.FATSUP_NO_FI
+
+
 def sat_anchored(
-    image: NDArray, grid: Grid, muscles: Muscles, reasons: Mapping[int, Reason], posterior_to_mm: float | None
+    image: NDArray, muscles: Muscles, reasons: Mapping[int, Reason], anchors: Anchors | Reason
 ) -> FatMethod:
     """Linear mix between the mode of lean muscle and the median of the subcutaneous fat of the same scan.
 
     fi = mean((I - muscle) / (fat - muscle)) over the mask. Single voxels are not cut to [0, 1]: that would turn noise
     in lean muscle into fat.
     """
-    lean = _percentile(muscles, LEAN_PERCENTILE)
-    fat = subcutaneous_fat_intensity(image, grid, lean, posterior_to_mm)
-    if fat is None:
-        return FatMethod(FiMethod.T1T2_SAT_ANCHORED, _nothing, _all_for(muscles, reasons, Reason.FOV_TRUNCATED))
-    muscle = lean_mode(muscles, below=(lean + fat) / 2)
-    if fat < MIN_FAT_RATIO * muscle:
-        return FatMethod(FiMethod.T1T2_SAT_ANCHORED, _nothing, _all_for(muscles, reasons, Reason.FATSUP_NO_FI))
+    if isinstance(anchors, Reason):
+        reasons = {code: reasons.get(code, anchors) for code in muscles.counts}
 
     def parts(_: int, voxels: Voxels) -> Parts:
-        mix = (image[voxels].astype(np.float64) - muscle) / (fat - muscle)
+        if isinstance(anchors, Reason):
+            raise ValueError("no anchors to measure by")
+        mix = np.asarray(anchors.place(image[voxels].astype(np.float64)))
         return mix, np.ones_like(mix)
 
     return FatMethod(FiMethod.T1T2_SAT_ANCHORED, parts, reasons)
 
 
-def gmm3(image: NDArray, muscles: Muscles, reasons: Mapping[int, Reason]) -> FatMethod:
+def gmm3(image: NDArray, muscles: Muscles, reasons: Mapping[int, Reason], anchors: Anchors | Reason) -> FatMethod:
     """Three-component Gaussian mixture of every muscle: muscle, undefined, fat (the components of MuscleMap).
 
     Voxels count as fat by their probability of the fat component. The undefined component counts by where its mean lies
     between the two others, unless it is not separate (Ashman D <= 2) from one of them: then it is part of that one.
+    A muscle whose brightest component is far from the brightness of fat has streaks finer than its voxels and is left
+    out: the mixture would take voxels that hold some fat for pure fat (17 % read as 50 % in the anatomical phantom).
     """
-    shares = {
-        code: _fat_share(fit(muscles.centres, counts, 3), muscles.centres)
-        for code, counts in muscles.counts.items()
-        if code not in reasons
+    mixtures = {code: fit(muscles.centres, counts, 3) for code, counts in muscles.counts.items() if code not in reasons}
+    blurred = {
+        code: Reason.FI_UNIMODAL
+        for code, mixture in mixtures.items()
+        if isinstance(anchors, Anchors) and anchors.place(mixture.means[-1]) < MIN_FAT_PLACE
     }
+    shares = {code: _fat_share(mixture, muscles.centres) for code, mixture in mixtures.items()}
 
     def parts(code: int, voxels: Voxels) -> Parts:
         share = np.interp(image[voxels].astype(np.float64), muscles.centres, shares[code])
         return share, np.ones_like(share)
 
-    return FatMethod(FiMethod.T1T2_GMM3_MUSCLEMAP, parts, reasons)
+    return FatMethod(FiMethod.T1T2_GMM3_MUSCLEMAP, parts, {**reasons, **blurred})
 
 
 def lean_mode(muscles: Muscles, below: float) -> float:
@@ -144,12 +170,3 @@ def _fat_share(mixture: Mixture, values: Floats) -> Floats:
 def _percentile(muscles: Muscles, percent: float) -> float:
     cumulative = np.cumsum(muscles.pooled)
     return float(muscles.centres[int(np.searchsorted(cumulative, percent / 100.0 * cumulative[-1]))])
-
-
-def _nothing(_: int, voxels: Voxels) -> Parts:
-    zeros = np.zeros(voxels[0].size)
-    return zeros, zeros
-
-
-def _all_for(muscles: Muscles, reasons: Mapping[int, Reason], reason: Reason) -> dict[int, Reason]:
-    return {code: reasons.get(code, reason) for code in muscles.counts}

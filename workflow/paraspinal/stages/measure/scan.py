@@ -66,10 +66,10 @@ def fat_methods(
         return [], Reason.SEG_EMPTY
     invalid = {code for (muscle, _), code in muscle_labels().items() if muscle in INVALID_BY_BRIGHTNESS}
     reasons = fat_t1t2.gate(muscles, invalid)
-    behind_mm = _centre_y_mm(label_map.grid, regions)
+    anchors = fat_t1t2.anchors_of(image, label_map.grid, muscles, _centre_y_mm(label_map.grid, regions))
     return [
-        fat_t1t2.sat_anchored(image, label_map.grid, muscles, reasons, behind_mm),
-        fat_t1t2.gmm3(image, muscles, reasons),
+        fat_t1t2.sat_anchored(image, muscles, reasons, anchors),
+        fat_t1t2.gmm3(image, muscles, reasons, anchors),
     ], None
 
 
