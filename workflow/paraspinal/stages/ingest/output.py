@@ -56,9 +56,11 @@ def cohort_id(results: Path) -> str:
 
 def private_folder(private: Path, cohort: str) -> Path:
     """Return the cohort's private folder, making it on first use; nobody else may enter it."""
-    folder = private / "cohorts" / cohort
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.chmod(0o700)
+    folder = private
+    for part in ("cohorts", cohort):
+        folder = folder / part
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
     return folder
 
 

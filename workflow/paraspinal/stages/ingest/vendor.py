@@ -74,6 +74,8 @@ _FULL_WORD: tuple[tuple[re.Pattern[str], DixonPart], ...] = (
     (re.compile(r"(?i)^water ?:|[_\-\s:]water(?:[_\-\s]?only)?$|^water[_\-\s]|^water$"), DixonPart.WATER),
     (re.compile(r"(?i)^fat ?:|[_\-\s:]fat(?:[_\-\s]?only)?$|^fat[_\-\s](?!sat|sup)|^fat$"), DixonPart.FAT),
 )
+_NAME_WORDS = {"water": DixonPart.WATER, "fat": DixonPart.FAT}
+"""Words of a file name, wherever they stand in it, that name a part."""
 _SHORT_END: tuple[tuple[re.Pattern[str], DixonPart], ...] = (
     (re.compile(r"(?i)[_\-\s](?:w|water)$"), DixonPart.WATER),
     (re.compile(r"(?i)[_\-\s](?:f|fat)$"), DixonPart.FAT),
@@ -121,6 +123,9 @@ def dixon_part(values: Values) -> tuple[DixonPart, float, str] | None:
         return named.pop(), 0.95, "image type"
     if named:
         return None
+    words = [word.lower() for word in re.split(r"[^A-Za-z]+", str(values.get("name", "")))]
+    if len(parts := {_NAME_WORDS[word] for word in words if word in _NAME_WORDS}) == 1 and "sat" not in words:
+        return parts.pop(), 0.8, "file name"
     for source in ("series_description", "name", "protocol"):
         text = str(values.get(source, "")).strip()
         for pattern, part in _FULL_WORD:
