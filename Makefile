@@ -20,15 +20,21 @@ setup: $(VENV)/.complete ## create the environment from the lock file (CPU)
 $(VENV)/.complete: requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed; name it with PYTHON=..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --extra-index-url $(TORCH_CPU_INDEX) -r requirements.lock
+	@# Only torch needs a second index; asking it for every package would cost minutes where it cannot be reached.
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --retries 2 --extra-index-url $(TORCH_CPU_INDEX) \
+	  "$$(grep '^torch==' requirements.lock)"
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m compileall -q workflow/paraspinal
 	@touch $@
 
 setup-cuda: ## the same environment with the CUDA build of torch, for a machine with a GPU
 	$(PYTHON) -m venv $(VENV)
-	sed -E 's/^(torch==[0-9.]+)\+cpu$$/\1/' requirements.lock > $(VENV)/requirements-cuda.txt
-	$(BIN)/pip install --disable-pip-version-check --extra-index-url $(TORCH_CUDA_INDEX) -r $(VENV)/requirements-cuda.txt
+	@# torch first, with its own libraries; everything else is as in the lock file.
+	$(BIN)/pip install --disable-pip-version-check --extra-index-url $(TORCH_CUDA_INDEX) \
+	  "$$(sed -nE 's/^(torch==[0-9.]+)\+cpu$$/\1/p' requirements.lock)"
+	grep -v '^torch==' requirements.lock > $(VENV)/rest.lock
+	$(BIN)/pip install --disable-pip-version-check --no-deps -r $(VENV)/rest.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(VENV)/.complete
 

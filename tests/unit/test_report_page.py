@@ -162,7 +162,7 @@ def _luminance(colour: str) -> float:
 def test_colours_have_enough_contrast(scheme: int) -> None:
     """WCAG 2: 4.5 to 1 for text, 3 to 1 for graphics."""
     blocks = re.findall(r":root \{(.*?)\}", (TEMPLATES / "style.css").read_text(), flags=re.S)
-    colours = {}
+    colours: dict[str, str] = {}
     for block in blocks[: scheme + 1]:
         colours |= dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block))
     for ground in ("paper", "panel", "faint"):
