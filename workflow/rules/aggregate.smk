@@ -3,10 +3,10 @@
 rule aggregate:
     input:
         inventory=after_ingest(lambda: INVENTORY_PATH),
-        convert=after_ingest(lambda: shard_tables("convert")),
-        levels=after_ingest(lambda: shard_tables("levels")),
-        measure=after_ingest(lambda: shard_tables("measure")),
-        quality=after_ingest(lambda: shard_tables("quality")),
+        convert=after_ingest(lambda: shard_tables("convert", Path())),
+        levels=after_ingest(lambda: shard_tables("levels", Path())),
+        measure=after_ingest(lambda: shard_tables("measure", Path())),
+        quality=after_ingest(lambda: shard_tables("quality", Path())),
     output:
         inventory="tables/inventory.parquet",
         scans="tables/scans.parquet",

@@ -29,7 +29,7 @@ def aggregate(results: Path, breaker: BreakerSettings) -> dict[str, int]:
     inventory = _inventory(results)
     shards = [
         {stage: pq.read_table(results / path) for stage, path in zip(_STAGES, paths, strict=True)}
-        for paths in zip(*(shard_tables(stage) for stage in _STAGES), strict=True)
+        for paths in zip(*(shard_tables(stage, results) for stage in _STAGES), strict=True)
     ]
     _check_counts(inventory, shards)
     _check_breaker(inventory, shards, breaker)
@@ -91,7 +91,7 @@ def _inventory(results: Path) -> pa.Table:
     rows = INVENTORY.read(results / INVENTORY_PATH)
     later = {
         row["stack_id"]: row
-        for path in shard_tables("convert")
+        for path in shard_tables("convert", results)
         for row in pq.read_table(results / path, columns=["stack_id", "status", "reason_code", "detail"]).to_pylist()
     }
     for row in rows:

@@ -51,6 +51,6 @@ def stage_params(name: str, settings: Settings) -> dict[str, Any]:
     }
 
 
-def shard_tables(name: str, results: Path = Path()) -> list[str]:
+def shard_tables(name: str, results: Path) -> list[str]:
     """List the shard tables of a stage, relative to ``results``, from the registry."""
     return [str(shard_path(Path(), name, shard)) for shard in Registry.read(results).shard_numbers]

@@ -1,0 +1,210 @@
+"""Aggregation: counts in = counts out, nulls stay null, and too many failures stop the cohort."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from paraspinal.cohort.aggregate import aggregate, explode
+from paraspinal.cohort.dictionary import dictionary
+from paraspinal.core.errors import CircuitBreakerError, ResultsError
+from paraspinal.core.registry import Registry, shard_path
+from paraspinal.core.schemas import COHORT_TABLES, CONVERT, INVENTORY, LEVELS_SHARD, MEASURE, QUALITY_SHARD
+from paraspinal.core.settings import BreakerSettings
+from paraspinal.core.tables import Row, Table
+
+BREAKER = BreakerSettings(max_failed_frac=0.1, min_items=20)
+
+
+def stack(number: int, status: str = "ok", **more: Any) -> Row:
+    return {
+        "stack_id": f"k{number}",
+        "subject": f"p{number // 2}",
+        "session": f"s{number // 2}",
+        "shard": 1,
+        "days_from_first_visit": 0,
+        "source": "dicom",
+        "n_files": 20,
+        "plane": "axial",
+        "sequence": "T2w",
+        "is_fat_suppressed": False,
+        "decided_by": "ingest",
+        "status": status,
+        "reason_code": None if status == "ok" else "SLICE_MISSING",
+        **more,
+    }
+
+
+def scan(number: int, status: str = "ok", **more: Any) -> Row:
+    return {
+        **{k: stack(number)[k] for k in ("subject", "session", "plane", "sequence", "is_fat_suppressed")},
+        "scan_id": f"scan{number}",
+        "stack_ids": [f"k{number}"],
+        "image_sha256s": ["0"],
+        "role": "muscles",
+        "status": status,
+        "reason_code": None if status == "ok" else "SEG_EMPTY",
+        "activity_id": "a",
+        **more,
+    }
+
+
+SLAB = {"level": "L3", "level_scheme": "vertebra_slab", "slice_weights": [0.0, 0.5, 1.0, 0.25], "coverage_frac": 1.0}
+METRIC = {
+    "muscle": "multifidus",
+    "side": "left",
+    "level": "L3",
+    "level_scheme": "vertebra_slab",
+    "volume_mm3": None,
+    "acsa_mm2": 0.1 + 0.2,
+    "level_source": "sagittal_transfer",
+    "level_numbering": "counted_from_sacrum",
+    "sequence": "T2w",
+    "model_sha256": "0",
+}
+FLAG = {"muscle": "multifidus", "side": "left", "light": "amber", "reason_code": "OUTLIER"}
+
+
+def put(results: Path, stacks: list[Row], scans: list[Row], flags: dict[str, list[Row]] | None = None) -> None:
+    """Write what the stages would leave for one shard."""
+
+    def table(kind: Table, rows: list[Row]) -> list[Row]:
+        return [{k: v for k, v in row.items() if k in kind.names} for row in rows]
+
+    Registry({}).deal({(r["subject"], r["session"]) for r in stacks if r["session"]}, 1000).write(results)
+    INVENTORY.write(results / "shards" / "inventory.parquet", stacks)
+    converted = [{**r, "activity_id": "a"} for r in stacks if r["session"]]
+    CONVERT.write(shard_path(results, "convert", 1), table(CONVERT, converted))
+    LEVELS_SHARD.write(shard_path(results, "levels", 1), [{**r, "slabs": [SLAB]} for r in scans])
+    MEASURE.write(shard_path(results, "measure", 1), [{**r, "metrics": [METRIC]} for r in scans])
+    flags = flags or {}
+    lit = [
+        {**r, "flags": flags.get(r["scan_id"], []), "light": "amber" if r["scan_id"] in flags else "green"}
+        for r in scans
+    ]
+    QUALITY_SHARD.write(shard_path(results, "quality", 1), lit)
+
+
+def read(results: Path, name: str) -> pd.DataFrame:
+    return pd.read_parquet(results / "tables" / f"{name}.parquet")
+
+
+def test_every_row_comes_through_and_nothing_is_rounded(tmp_path: Path) -> None:
+    put(
+        tmp_path, [stack(n) for n in range(4)], [scan(n) for n in range(4)], {"scan1": [FLAG, FLAG | {"side": "right"}]}
+    )
+    counts = aggregate(tmp_path, BREAKER)
+    assert counts == {"inventory": 4, "scans": 4, "levels": 4, "metrics": 4, "quality": 5}
+    metrics = read(tmp_path, "metrics")
+    assert (metrics.acsa_mm2 == 0.1 + 0.2).all()
+    assert metrics.volume_mm3.isna().all()
+    levels = read(tmp_path, "levels")
+    assert (levels.first_slice == 1).all()
+    assert (levels.last_slice == 3).all()
+    assert (levels.n_slices == 1.75).all()
+    quality = read(tmp_path, "quality")
+    assert sorted(quality.light) == ["amber", "amber", "green", "green", "green"]
+
+
+def test_files_have_the_declared_schema(tmp_path: Path) -> None:
+    put(tmp_path, [stack(0)], [scan(0)])
+    aggregate(tmp_path, BREAKER)
+    for table in COHORT_TABLES:
+        assert pq.read_schema(tmp_path / "tables" / f"{table.name}.parquet").equals(table.schema), table.name
+
+
+def test_the_same_shards_give_the_same_bytes(tmp_path: Path) -> None:
+    put(tmp_path, [stack(n) for n in range(4)], [scan(n) for n in range(4)])
+    aggregate(tmp_path, BREAKER)
+    first = {p.name: p.read_bytes() for p in (tmp_path / "tables").iterdir()}
+    aggregate(tmp_path, BREAKER)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "tables").iterdir()} == first
+
+
+def test_the_last_word_on_a_stack_is_converts(tmp_path: Path) -> None:
+    put(tmp_path, [stack(0), stack(1)], [scan(0)])
+    rows = CONVERT.read(shard_path(tmp_path, "convert", 1))
+    rows[1] |= {"status": "failed", "reason_code": "CONSTANT_IMAGE"}
+    CONVERT.write(shard_path(tmp_path, "convert", 1), rows)
+    aggregate(tmp_path, BREAKER)
+    inventory = read(tmp_path, "inventory").set_index("stack_id")
+    assert inventory.loc["k1", ["status", "reason_code", "decided_by"]].tolist() == [
+        "failed",
+        "CONSTANT_IMAGE",
+        "convert",
+    ]
+    assert inventory.loc["k0", "decided_by"] == "ingest"
+
+
+def test_visits_are_numbered_by_day(tmp_path: Path) -> None:
+    stacks = [
+        stack(0, subject="p", session="late", days_from_first_visit=371),
+        stack(1, subject="p", session="early", days_from_first_visit=0),
+    ]
+    scans = [scan(0, subject="p", session="late"), scan(1, subject="p", session="early")]
+    put(tmp_path, stacks, scans)
+    aggregate(tmp_path, BREAKER)
+    found = read(tmp_path, "scans").set_index("session")
+    assert found.visit.to_dict() == {"early": 1, "late": 2}
+    assert found.days_from_first_visit.to_dict() == {"early": 0, "late": 371}
+
+
+@pytest.mark.parametrize("harm", ["lost", "twice"])
+def test_a_stack_lost_or_doubled_on_the_way_stops_the_cohort(tmp_path: Path, harm: str) -> None:
+    scans = [scan(0)] if harm == "lost" else [scan(0), scan(1), scan(1, scan_id="again")]
+    put(tmp_path, [stack(0), stack(1)], scans)
+    with pytest.raises(ResultsError):
+        aggregate(tmp_path, BREAKER)
+    assert not (tmp_path / "tables").exists()
+
+
+def test_stages_must_agree_on_the_scans(tmp_path: Path) -> None:
+    put(tmp_path, [stack(0), stack(1)], [scan(0), scan(1)])
+    MEASURE.write(shard_path(tmp_path, "measure", 1), [{**scan(0), "metrics": [METRIC]}])
+    with pytest.raises(ResultsError):
+        aggregate(tmp_path, BREAKER)
+
+
+@pytest.mark.parametrize(("n_failed", "n", "stops"), [(2, 20, False), (3, 20, True), (9, 10, False)])
+def test_circuit_breaker(tmp_path: Path, n_failed: int, n: int, stops: bool) -> None:
+    scans = [scan(k, "failed" if k < n_failed else "ok") for k in range(n)]
+    put(tmp_path, [stack(k) for k in range(n)], scans)
+    if not stops:
+        aggregate(tmp_path, BREAKER)
+        return
+    with pytest.raises(CircuitBreakerError, match=r"3 of 20 scans failed \(SEG_EMPTY 3\)"):
+        aggregate(tmp_path, BREAKER)
+
+
+def test_excluded_stacks_do_not_trip_the_breaker(tmp_path: Path) -> None:
+    stacks = [stack(k) for k in range(4)] + [stack(k, "excluded", reason_code="LOCALIZER") for k in range(4, 60)]
+    put(tmp_path, stacks, [scan(k) for k in range(4)])
+    assert aggregate(tmp_path, BREAKER)["inventory"] == 60
+
+
+def test_an_empty_cohort_has_empty_tables(tmp_path: Path) -> None:
+    INVENTORY.write(tmp_path / "shards" / "inventory.parquet", [])
+    assert set(aggregate(tmp_path, BREAKER).values()) == {0}
+    assert len(read(tmp_path, "metrics")) == 0
+
+
+def test_explode_keeps_parents_and_skips_nulls() -> None:
+    kind = pa.list_(pa.struct([("x", pa.int64())]))
+    table = pa.table({"k": ["a", "b", "c"], "v": pa.array([[{"x": 1}, {"x": 2}], None, [{"x": None}]], kind)})
+    assert explode(table, "v", ("k",)).to_pylist() == [{"k": "a", "x": 1}, {"k": "a", "x": 2}, {"k": "c", "x": None}]
+
+
+def test_dictionary_describes_every_column() -> None:
+    found = dictionary()
+    for table in COHORT_TABLES:
+        described = {c["name"]: c for c in found["tables"][table.name]["columns"]}
+        assert tuple(described) == table.names
+        for column in described.values():
+            assert set(column) == {"name", "type", "unit", "description", "formula", "null_meaning"}
+            assert column["null_meaning"]
+    assert "dixon_ff_ratio_of_sums" in found["fi_method"]
