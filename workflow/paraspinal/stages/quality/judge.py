@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 
 from paraspinal.core.labels import all_labels
-from paraspinal.core.levels import STACK
+from paraspinal.core.levels import STACK, level_by_name
 from paraspinal.core.paths import RESOURCES
 from paraspinal.core.settings import QualitySettings
 from paraspinal.core.tables import Row
@@ -69,9 +69,8 @@ def flags_of_levels(row: Row) -> Iterator[Flag]:
 def flags_of_measures(row: Row, settings: QualitySettings) -> Iterator[Flag]:
     """Flag implausible cross-sections and unequal sides."""
     metrics = _without_methods(row["metrics"] or [])
-    at_disc = [m for m in metrics if m["level_scheme"] in (LevelScheme.DISC_MID, LevelScheme.DISC_STACK)]
     whole = [m for m in metrics if m["level"] == STACK]
-    for metric in [m for m in at_disc if m["acsa_mm2"] is not None] or whole:
+    for metric in [m for m in metrics if _is_at_lumbar_disc(m)] or whole:
         yield from _implausible(metric)
     for muscle in Muscle:
         sides = {m["side"]: m["acsa_mm2"] for m in whole if m["muscle"] == muscle.value}
@@ -82,6 +81,16 @@ def flags_of_measures(row: Row, settings: QualitySettings) -> Iterator[Flag]:
         if not 1 / settings.max_side_ratio <= ratio <= settings.max_side_ratio:
             detail = f"left/right {ratio:.2f}, limit {settings.max_side_ratio:g}"
             yield Flag(Light.AMBER, Reason.OUTLIER, detail, muscle)
+
+
+def _is_at_lumbar_disc(metric: Row) -> bool:
+    """Whether the plausible range is about this row: at a disc below L1, where the muscle does not end."""
+    return (
+        metric["level_scheme"] in (LevelScheme.DISC_MID, LevelScheme.DISC_STACK)
+        and level_by_name(metric["level"]).order > level_by_name("L1").order
+        and metric["acsa_mm2"] is not None
+        and metric["reason_code"] != Reason.SEG_PARTIAL
+    )
 
 
 def _implausible(metric: Row) -> Iterator[Flag]:
