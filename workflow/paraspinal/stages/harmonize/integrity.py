@@ -17,10 +17,12 @@ RING_MM = (3.0, 10.0)
 muscles of lean people."""
 FAT_HALF = 75.0
 """Percentile of the ring that is the median of its fattier half: where the layer is thin, muscle fills the other."""
-DEEP_MM = 25.0
-"""Deeper than this lie muscles and organs, mostly water."""
+DEEP_SHARE = 0.5
+"""Deeper than this share of the greatest depth of a slice lie muscles, spine and organs, more water than fat."""
 MAX_DEEP_FF_FRAC = 0.9
 """Nobody is fatter than this in the middle, muscles and organs included."""
+MIN_WATER_SHARE = 0.02
+"""Everybody has at least this share of voxels that are nearly pure water: muscle, blood, cerebrospinal fluid."""
 BODY_FRAC = 0.15
 """A voxel belongs to the body above this share of the 95th percentile of water plus fat."""
 MAX_SLICES = 12
@@ -33,8 +35,10 @@ MIN_EXPLAINED = 0.8
 """The fit of the in-phase image counts as evidence when it explains this share of its variance."""
 FAT_TO_WATER = (0.15, 10.0)
 """Brightness of pure fat over pure water in any usual weighting; beyond it one part is on another scale."""
-MAP_DISAGREEMENT = 0.2
-"""A vendor's fat-fraction map may differ from fat over the sum by this much: it corrects for T1 and T2*."""
+MAP_RATIO = 3.0
+"""Fat over water may differ from what the vendor's fat-fraction map says by this factor, for the map corrects for T1."""
+MAP_RANGE = (0.05, 0.95)
+"""Fractions of the map that tell the proportion of fat to water."""
 SCALES = ((1.5, 1.0), (150.0, 100.0), (1500.0, 1000.0))
 """Largest value of a fat-fraction map, with room for noise, and the value that then means 100 %."""
 
@@ -66,7 +70,7 @@ def check_pair(
     fraction = np.divide(fat, water + fat, out=np.zeros_like(fat), where=(water + fat) > 0)
     depth = _depth(body, spacing_mm)
     ring = body & (depth >= RING_MM[0]) & (depth <= RING_MM[1])
-    deep = body & (depth >= DEEP_MM)
+    deep = body & (depth >= DEEP_SHARE * depth.max(axis=(1, 2), keepdims=True))
     ring_ff = float(np.percentile(fraction[ring], FAT_HALF)) if ring.sum() >= MIN_RING_VOXELS else None
     if ring_ff is not None and deep.sum() >= MIN_RING_VOXELS:
         # Under the skin there is always more fat than deep inside, unless the images bear each other's names.
@@ -78,14 +82,14 @@ def check_pair(
             return Finding(ring_ff, Reason.DIXON_SCALE_MISMATCH, numbers)
     if ring_ff is not None and ring_ff < min_ring_ff_frac:
         return Finding(ring_ff, Reason.DIXON_SCALE_MISMATCH, f"fat fraction {ring_ff:.2f} under the skin")
+    if ring_ff is not None and (share := float((fraction[body] < 0.2).mean())) < MIN_WATER_SHARE:
+        return Finding(ring_ff, Reason.DIXON_SCALE_MISMATCH, f"only {share:.1%} of the body looks like water")
     if detail := _scale_fault(water, fat, fraction, body):
         return Finding(ring_ff, Reason.DIXON_SCALE_MISMATCH, detail)
     if in_phase is not None and (detail := _sum_fault(water, fat, in_phase[picked].astype(np.float64), body)):
         return Finding(ring_ff, Reason.DIXON_SCALE_MISMATCH, detail)
-    if map_frac is not None:
-        apart = float(np.median(np.abs(map_frac[picked] - fraction)[body])) if body.any() else 0.0
-        if apart > MAP_DISAGREEMENT:
-            return Finding(ring_ff, Reason.DIXON_SCALE_MISMATCH, f"{apart:.2f} apart from the fat-fraction map")
+    if map_frac is not None and (detail := _map_fault(water, fat, map_frac[picked], body)):
+        return Finding(ring_ff, Reason.DIXON_SCALE_MISMATCH, detail)
     return Finding(ring_ff, None, "" if ring_ff is not None else "the skin is not in the field of view")
 
 
@@ -97,7 +101,8 @@ def body_mask(total: np.ndarray) -> np.ndarray:
     bright = total > BODY_FRAC * np.percentile(positive, 95)
     mask = np.zeros(total.shape, dtype=bool)
     for number, plane in enumerate(bright):
-        pieces, count = ndimage.label(ndimage.binary_opening(plane))
+        opened = ndimage.binary_opening(np.pad(plane, 1, mode="edge"))[1:-1, 1:-1]
+        pieces, count = ndimage.label(opened)
         if count:
             largest = 1 + int(np.bincount(pieces.ravel())[1:].argmax())
             mask[number] = ndimage.binary_fill_holes(pieces == largest)
@@ -106,7 +111,13 @@ def body_mask(total: np.ndarray) -> np.ndarray:
 
 def _depth(body: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
     """Distance of each voxel to the surface in its slice, millimetres; the border of the image is no surface."""
-    return np.stack([ndimage.distance_transform_edt(plane, sampling=spacing_mm[1::-1]) for plane in body])
+    sampling = spacing_mm[1::-1]
+    return np.stack(
+        [
+            np.full(plane.shape, np.inf) if plane.all() else ndimage.distance_transform_edt(plane, sampling=sampling)
+            for plane in body
+        ]
+    )
 
 
 def _scale_fault(water: np.ndarray, fat: np.ndarray, fraction: np.ndarray, body: np.ndarray) -> str:
@@ -131,6 +142,18 @@ def _sum_fault(water: np.ndarray, fat: np.ndarray, in_phase: np.ndarray, body: n
         return ""
     ratio = float(a / b)
     return "" if 1 / SUM_RATIO <= ratio <= SUM_RATIO else f"in-phase is {a:.2f} water + {b:.2f} fat"
+
+
+def _map_fault(water: np.ndarray, fat: np.ndarray, map_frac: np.ndarray, body: np.ndarray) -> str:
+    """Compare the proportion of fat to water with the one the map states."""
+    mixed = body & (map_frac > MAP_RANGE[0]) & (map_frac < MAP_RANGE[1]) & (water > 0) & (fat > 0)
+    if mixed.sum() < MIN_RING_VOXELS:
+        return ""
+    stated = map_frac[mixed] / (1.0 - map_frac[mixed])
+    factor = float(np.median(fat[mixed] / water[mixed] / stated))
+    if 1 / MAP_RATIO <= factor <= MAP_RATIO:
+        return ""
+    return f"fat over water is {factor:.2f} times what the fat-fraction map says"
 
 
 def map_scale(values: np.ndarray) -> float:

@@ -94,8 +94,7 @@ def _name_values(relative: str) -> Values:
     subject = entities.get("sub") or _entity_folder(path, "sub")
     if subject:
         session = entities.get("ses") or _entity_folder(path, "ses") or "1"
-        kept = {k: v for k, v in sorted(entities.items()) if k not in ("sub", "ses", "part", "echo", "rec", "suffix")}
-        group = f"{path.parent}|{sorted(kept.items())}|{_dixon_stem(stem)}"
+        group = f"{path.parent}|{_dixon_stem(stem)}"
         return {"person": f"sub-{subject}", "visit": session, "series": group, "name": stem}
     words = [word for word in re.split(r"[_\-\s.]+", stem) if word and not CONTRAST_WORDS.fullmatch(word)]
     person = f"{path.parent}|{'_'.join(words)}" if words else str(path.parent)

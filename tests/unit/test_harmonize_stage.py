@@ -1,0 +1,221 @@
+"""Scans from stacks: every stack in exactly one scan, Dixon sets whole or flagged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from dicom_factory import AXIAL, CORONAL, SAGITTAL, run, save, series, settings_for
+from test_harmonize_integrity import SPACING, body
+
+from paraspinal.core.registry import shard_path
+from paraspinal.core.schemas import CONVERT, HARMONIZE
+from paraspinal.core.shards import run_shard
+from paraspinal.core.tables import Row
+from paraspinal.core.vocab import Status
+from paraspinal.stages import convert, harmonize
+from paraspinal.stages.harmonize.pairing import dixon_sets, is_one_grid
+
+
+def scans_of(base: Path) -> list[Row]:
+    """Run ingest, convert and harmonize; every usable stack must be in exactly one scan."""
+    run(base)
+    settings = settings_for(base)
+    run_shard(convert.STAGE, "ingest", settings.out_path, settings, 1)
+    run_shard(harmonize.STAGE, "convert", settings.out_path, settings, 1)
+    stacks = CONVERT.read(shard_path(settings.out_path, "convert", 1))
+    scans = HARMONIZE.read(shard_path(settings.out_path, "harmonize", 1))
+    usable = sorted(row["stack_id"] for row in stacks if Status(row["status"]).is_usable)
+    assert sorted(stack for scan in scans for stack in scan["stack_ids"]) == usable
+    for scan in scans:
+        assert len(scan["image_sha256s"]) == len(scan["stack_ids"])
+        assert (base / "results" / scan["image_path"]).is_file()
+    return scans
+
+
+def dixon(volumes: dict[str, np.ndarray], number: int = 5, **tags: Any) -> list[Any]:
+    """One series per part, numbered on from ``number``; 12-bit pixels of the body on its own grid."""
+    items = []
+    for k, (word, volume) in enumerate(volumes.items()):
+        kept = {
+            "ImageType": ["DERIVED", "PRIMARY", "DIXON", word], "SeriesNumber": number + k,
+            "SeriesDescription": "vibe_dixon",
+            "PixelSpacing": list(SPACING[:2]), "ScanningSequence": "GR", "SequenceVariant": "SP",
+        }  # fmt: skip
+        for n, plane in enumerate(volume):
+            pixels = np.clip(np.round(plane), 0, 4095).astype(np.uint16)
+            origin = (-180.0, -120.0, SPACING[2] * n)
+            items += series(1, origin=origin, first=n + 1, seed=word, pixel_array=pixels, **{**kept, **tags})
+    return items
+
+
+def parts() -> dict[str, np.ndarray]:
+    """The four images of a sound Dixon acquisition."""
+    water, fat = body()
+    return {"WATER": water, "FAT": fat, "IN_PHASE": water + fat, "OPP_PHASE": np.abs(water - fat)}
+
+
+def test_sound_dixon_set_is_one_scan(tmp_path: Path) -> None:
+    save(dixon(parts()), tmp_path / "in")
+    (scan,) = scans_of(tmp_path)
+    assert (scan["status"], scan["reason_code"], scan["fi_reason_code"], scan["role"]) == ("ok", None, None, "muscles")
+    assert len(scan["stack_ids"]) == 4
+    assert scan["image_path"] == scan["water_path"]
+    assert "desc-fat" in scan["fat_path"]
+    assert scan["fat_ring_ff_frac"] == pytest.approx(0.95, abs=0.02)
+    assert (scan["dixon_water_scale"], scan["dixon_fat_scale"]) == (1.0, 1.0)
+    assert scan["scan_id"].endswith(f"acq-ax{scan['stack_ids'][0]}_dixon")
+
+
+@pytest.mark.parametrize("absent", ["FAT", "WATER"])
+def test_missing_part(tmp_path: Path, absent: str) -> None:
+    made = parts()
+    del made[absent]
+    save(dixon(made), tmp_path / "in")
+    (scan,) = scans_of(tmp_path)
+    assert (scan["status"], scan["reason_code"], scan["fi_reason_code"]) == (
+        "warn",
+        "DIXON_INCOMPLETE",
+        "DIXON_INCOMPLETE",
+    )
+    assert scan["role"] == "muscles"
+    assert ("desc-inphase" if absent == "WATER" else "desc-water") in scan["image_path"]
+
+
+def test_water_with_a_map_is_complete(tmp_path: Path) -> None:
+    made = parts()
+    fraction = made["FAT"] / np.maximum(made["WATER"] + made["FAT"], 1) * 1000
+    save(dixon({"WATER": made["WATER"], "FAT_FRACTION": fraction}), tmp_path / "in")
+    (scan,) = scans_of(tmp_path)
+    assert (scan["status"], scan["fi_reason_code"], scan["fat_fraction_scale"]) == ("ok", None, 1000.0)
+
+
+def test_swapped_names(tmp_path: Path) -> None:
+    made = parts()
+    save(dixon({"WATER": made["FAT"], "FAT": made["WATER"]}), tmp_path / "in")
+    (scan,) = scans_of(tmp_path)
+    assert (scan["status"], scan["fi_reason_code"]) == ("warn", "DIXON_SWAP_SUSPECTED")
+
+
+def test_slope_on_one_part_only(tmp_path: Path) -> None:
+    made = parts()
+    lost = {"WATER": made["WATER"], "FAT": made["FAT"] * 0.1, "IN_PHASE": made["IN_PHASE"]}
+    save(dixon(lost), tmp_path / "in")
+    (scan,) = scans_of(tmp_path)
+    assert (scan["status"], scan["fi_reason_code"]) == ("warn", "DIXON_SCALE_MISMATCH")
+
+
+def test_stated_slope_on_one_part_is_no_fault(tmp_path: Path) -> None:
+    made = parts()
+    water, fat = dixon({"WATER": made["WATER"]}), dixon({"FAT": made["FAT"] * 2.0}, 6)
+    for ds in fat:
+        ds.RescaleSlope, ds.RescaleIntercept = 0.5, 0.0
+    save([*water, *fat], tmp_path / "in")
+    (scan,) = scans_of(tmp_path)
+    assert scan["status"] == "ok"
+
+
+def test_other_grid(tmp_path: Path) -> None:
+    made = parts()
+    moved = dixon({"FAT": made["FAT"]}, 6)
+    for ds in moved:
+        x, y, z = ds.ImagePositionPatient
+        ds.ImagePositionPatient = [x, y + 20.0, z]
+    save([*dixon({"WATER": made["WATER"]}), *moved], tmp_path / "in")
+    (scan,) = scans_of(tmp_path)
+    assert (scan["status"], scan["fi_reason_code"]) == ("warn", "DIXON_GRID_MISMATCH")
+
+
+def test_rounding_noise_is_no_other_grid(tmp_path: Path) -> None:
+    made = parts()
+    noisy = dixon({"FAT": made["FAT"]}, 6, PixelSpacing=[2.0001, 2.0001])
+    save([*dixon({"WATER": made["WATER"]}), *noisy], tmp_path / "in")
+    (scan,) = scans_of(tmp_path)
+    assert scan["status"] == "ok"
+
+
+def test_two_acquisitions_stay_apart(tmp_path: Path) -> None:
+    made = parts()
+    both = {"WATER": made["WATER"], "FAT": made["FAT"]}
+    save([*dixon(both, 5), *dixon({k: v * 0.9 for k, v in both.items()}, 20)], tmp_path / "in")
+    first, second = scans_of(tmp_path)
+    numbers = {first["series_number"], second["series_number"]}
+    assert numbers == {5, 20}
+    assert [len(scan["stack_ids"]) for scan in (first, second)] == [2, 2]
+
+
+def test_single_images(tmp_path: Path) -> None:
+    save(series(5, SeriesNumber=1), tmp_path / "in" / "t2")
+    save(series(5, 4.0, SAGITTAL, SeriesNumber=2, RepetitionTime=600.0, EchoTime=12.0), tmp_path / "in" / "t1 sag")
+    save(series(5, 4.0, CORONAL, SeriesNumber=3), tmp_path / "in" / "coronal")
+    save(series(2, SeriesNumber=4), tmp_path / "in" / "two")
+    save(series(5, SeriesNumber=5, ScanOptions="FS"), tmp_path / "in" / "fatsat")
+    odd = {"EchoTime": None, "RepetitionTime": None, "SeriesDescription": "axial"}
+    save(series(5, SeriesNumber=6, **odd), tmp_path / "in" / "unknown")
+    save(series(5, 4.0, SAGITTAL, SeriesNumber=7, **odd), tmp_path / "in" / "unknown sagittal")
+    by_number = {scan["series_number"]: scan for scan in scans_of(tmp_path)}
+    names = ("role", "status", "reason_code", "fi_reason_code")
+    assert {number: tuple(scan[name] for name in names) for number, scan in by_number.items()} == {
+        1: ("muscles", "ok", None, None),
+        2: ("spine", "ok", None, None),
+        3: ("none", "excluded", "COVERAGE_PARTIAL", None),
+        4: ("none", "excluded", "TOO_FEW_SLICES", None),
+        5: ("muscles", "ok", None, "FATSUP_NO_FI"),
+        6: ("muscles", "warn", "SEQ_UNKNOWN", "SEQ_UNKNOWN"),
+        7: ("spine", "ok", None, "SEQ_UNKNOWN"),
+    }
+    assert by_number[1]["scan_id"].endswith("_T2w")
+
+
+def test_repeated_scans_are_kept_apart(tmp_path: Path) -> None:
+    save([*series(seed=1), *series(seed=2, AcquisitionNumber=2, first=7)], tmp_path / "in")
+    assert len({scan["scan_id"] for scan in scans_of(tmp_path)}) == 2
+
+
+def test_slightly_tilted_slices_measure_muscles_steep_ones_do_not(tmp_path: Path) -> None:
+    for number, angle in enumerate((40.0, 50.0)):
+        c, s = float(np.cos(np.radians(angle))), float(np.sin(np.radians(angle)))
+        save(series(5, 4.0, (1.0, 0.0, 0.0, 0.0, c, s), SeriesNumber=number), tmp_path / "in" / str(number))
+    assert {scan["series_number"]: scan["role"] for scan in scans_of(tmp_path)} == {0: "muscles", 1: "none"}
+
+
+def test_doubts_from_upstream_are_kept(tmp_path: Path) -> None:
+    save(series(5, ImagesInAcquisition=7), tmp_path / "in")
+    (scan,) = scans_of(tmp_path)
+    assert (scan["status"], scan["reason_code"]) == ("warn", "SLICE_MISSING")
+
+
+def _stack(part: str, number: int | None, **over: Any) -> Row:
+    return {
+        "stack_id": f"{part}{number}{over.get('origin_mm', '')}", "dixon_part": part, "series_number": number,
+        "series_id": f"s{number}", "plane": "axial", "frame_of_reference_id": None, "size": [10, 10, 5],
+        "spacing_mm": [1.0, 1.0, 4.0], "origin_mm": [0.0, 0.0, 0.0],
+        "direction": [float(x) for x in np.eye(3).reshape(-1)],
+        **over,
+    }  # fmt: skip
+
+
+def test_five_groups_of_one_series_pair_by_place() -> None:
+    origins = [[0.0, 0.0, 35.0 * k] for k in range(5)]
+    rows = [_stack(part, 5, origin_mm=origin) for part in ("fat", "water", "inphase") for origin in origins]
+    sets = dixon_sets(rows)
+    assert len(sets) == 5
+    for members in sets:
+        assert len(members) == 3
+        assert len({str(row["origin_mm"]) for row in members.values()}) == 1
+
+
+def test_nothing_is_lost_without_a_founder() -> None:
+    rows = [_stack("fat", 1), _stack("oppphase", 2), _stack("fat", 40), _stack("fatfraction", 3)]
+    found = [row["stack_id"] for members in dixon_sets(rows) for row in members.values()]
+    assert sorted(found) == sorted(row["stack_id"] for row in rows)
+
+
+def test_grids_of_different_size_are_never_one() -> None:
+    assert not is_one_grid(_stack("fat", 1), _stack("water", 1, size=[10, 10, 6]))
+
+
+def test_axial_is_the_default_orientation_of_the_factory() -> None:
+    assert AXIAL[0] == AXIAL[4] == 1.0
