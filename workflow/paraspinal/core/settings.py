@@ -45,7 +45,6 @@ class MeasureSettings:
     """Measuring."""
 
     min_coverage_frac: float
-    max_gap_ratio: float
     min_ring_ff_frac: float
 
 
