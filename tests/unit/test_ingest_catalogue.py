@@ -108,6 +108,13 @@ def same_file_twice(base: Path) -> Outcome:
     return [("warn", "DUP_IDENTICAL", 7)]
 
 
+def cut_copy_beside_the_whole(base: Path) -> Outcome:
+    paths = save(series(), base)
+    shutil.copy(paths[1], base / "copy of 2.dcm")
+    _cut(base / "copy of 2.dcm", 50)
+    return [("warn", "DUP_IDENTICAL", 7)]
+
+
 def whole_series_twice(base: Path) -> Outcome:
     save(series(), base / "a")
     save(series(), base / "b")
@@ -343,7 +350,8 @@ def announced_but_absent(base: Path) -> Outcome:
 
 CASES: list[Callable[[Path], Outcome]] = [
     garbage, files_among_slices, truncated_slice, ten_bytes_short, empty_middle_slice, empty_last_slice, header_cut,
-    missing_slice, missing_slice_renumbered, irregular, tilted_gantry, same_file_twice, whole_series_twice,
+    missing_slice, missing_slice_renumbered, irregular, tilted_gantry, same_file_twice,
+    cut_copy_beside_the_whole, whole_series_twice,
     resent_with_new_uids, conflict, repeated_acquisition, dynamic, five_oblique_groups, parallel_groups,
     three_plane_localizer, named_localizer, two_patients_in_one_series, two_patients_in_one_folder, mixed_matrix,
     reversed_slice, two_echoes, dixon_in_one_series, dixon_enhanced, single_slice, no_position, no_orientation,

@@ -36,7 +36,7 @@ MIN_EXPLAINED = 0.8
 FAT_TO_WATER = (0.15, 10.0)
 """Brightness of pure fat over pure water in any usual weighting; beyond it one part is on another scale."""
 MAP_RATIO = 3.0
-"""Fat over water may differ from what the vendor's fat-fraction map says by this factor, for the map corrects for T1."""
+"""Fat over water may differ from what the vendor's map says by this factor, for the map corrects for T1."""
 MAP_RANGE = (0.05, 0.95)
 """Fractions of the map that tell the proportion of fat to water."""
 SCALES = ((1.5, 1.0), (150.0, 100.0), (1500.0, 1000.0))

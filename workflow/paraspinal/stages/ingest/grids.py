@@ -48,6 +48,7 @@ class Slice:
     digest: str
     uid: str = ""
     syntax: str = ""
+    is_broken: bool = False
 
 
 @dataclass
@@ -145,7 +146,7 @@ def _drop_copies(level: list[Slice], is_identical: IsIdentical) -> list[Slice]:
     """Remove slices from ``level`` that repeat another one's pixels; returns those removed."""
     kept: list[Slice] = []
     dropped: list[Slice] = []
-    for piece in level:
+    for piece in sorted(level, key=lambda piece: piece.is_broken):
         is_copy = any(_is_same_instance(other, piece) or _is_same_image(other, piece, is_identical) for other in kept)
         (dropped if is_copy else kept).append(piece)
     level[:] = kept
@@ -153,8 +154,9 @@ def _drop_copies(level: list[Slice], is_identical: IsIdentical) -> list[Slice]:
 
 
 def _is_same_instance(a: Slice, b: Slice) -> bool:
-    """Whether two files are one instance in two encodings, as archives that compress hand it out."""
-    return bool(a.uid) and a.uid == b.uid and a.syntax != b.syntax and a.frame == b.frame
+    """Whether two files are one instance: in two encodings, as archives that compress hand it out, or one cut."""
+    is_other = a.syntax != b.syntax or a.is_broken or b.is_broken
+    return bool(a.uid) and a.uid == b.uid and a.frame == b.frame and is_other
 
 
 def _is_same_image(a: Slice, b: Slice, is_identical: IsIdentical) -> bool:

@@ -144,6 +144,7 @@ def _slice(path: bytes, record: FileRecord, plane: Values) -> Slice:
         digest=record.digest or "",
         uid=str(plane.get("sop_uid", "")),
         syntax=str(plane.get("transfer_syntax", "")),
+        is_broken=record.reason is not None,
     )
 
 
