@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import random
 import struct
 import zlib
 from pathlib import Path
 
-from paraspinal.core.schemas import COHORT_TABLES, INVENTORY, LEVELS, METRICS, QUALITY, SCANS
+from paraspinal.cohort.dictionary import write_dictionary
+from paraspinal.core.schemas import INVENTORY, LEVELS, METRICS, QUALITY, SCANS
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import FiMethod, Muscle, Reason, Side
 
@@ -117,11 +117,10 @@ class CohortFactory:
         rows = (self.inventory, self.scans, self.levels, self.metrics, self.quality)
         for table, found in zip((INVENTORY, SCANS, LEVELS, METRICS, QUALITY), rows, strict=True):
             table.write(self.root / "tables" / f"{table.name}.parquet", found)
-        dictionary = {
-            t.name: {c.name: {"description": c.description, "unit": c.unit} for c in t.columns} for t in COHORT_TABLES
-        }
-        (self.root / "tables" / "dictionary.json").write_text(json.dumps(dictionary))
-        (self.root / "run_config.yaml").write_text("input: (private)\nout: .\nshard_size: 32\n")
+        write_dictionary(self.root / "tables" / "dictionary.json")
+        (self.root / "run_config.yaml").write_text(
+            "input: (private)\nprivate_dir: /home/someone/keys\nshard_size: 32\n"
+        )
         return self.root
 
 

@@ -109,6 +109,12 @@ def test_page_shows_the_numbers_of_the_tables(tmp_path: Path) -> None:
     assert "L3 left 3 480 (456–504) 14.4 (13.7–15.1) 20.0 (20.0–20.0)" in text
     assert "muscles@0.1.0 " + "5" * 64 + " 3" in text
     assert "shard_size: 32" in text
+    assert "Dixon, ratio of sums , sum F / sum (F + W) inside the mask" in text
+
+
+def test_paths_of_the_configuration_stay_out_of_the_page(page: Page) -> None:
+    assert "someone" not in page.source
+    assert "private_dir" not in page.source
 
 
 def test_text_from_headers_cannot_become_markup(tmp_path: Path) -> None:

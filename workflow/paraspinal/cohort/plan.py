@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from paraspinal.core.digest import code_digest
+from paraspinal.core.files import sha256_file, sha256_json
+from paraspinal.core.paths import PROJECT
 from paraspinal.core.registry import Registry, shard_path
 from paraspinal.core.settings import Settings
 from paraspinal.core.shards import Stage
@@ -17,6 +19,9 @@ INVENTORY_PATH = "shards/inventory.parquet"
 
 SHARD_STAGES = ("convert", "harmonize", "segment", "levels", "measure", "quality")
 """Stages that work shard by shard, in the order of the road; each reads the table of the one before."""
+
+PAGE = PROJECT / "workflow" / "report"
+"""Template, style and script of the cohort page."""
 
 _COHORT_MODULES = {
     "ingest": "paraspinal.stages.ingest",
@@ -41,7 +46,7 @@ def stage_before(name: str) -> str:
 def stage_params(name: str, settings: Settings) -> dict[str, Any]:
     """What of code, settings and models decides a stage's results; the ``params`` of its rule."""
     if name in _COHORT_MODULES:
-        parameters = {"aggregate": asdict(settings.breaker)}.get(name, {})
+        parameters = {"aggregate": asdict(settings.breaker), "report": {"page": _page_digest()}}.get(name, {})
         return {"code": code_digest(_COHORT_MODULES[name]), "parameters": parameters}
     found = stage(name)
     return {
@@ -49,6 +54,11 @@ def stage_params(name: str, settings: Settings) -> dict[str, Any]:
         "parameters": found.parameters(settings),
         "models": found.models(settings),
     }
+
+
+def _page_digest() -> str:
+    """Digest of the page's template, style and script, which are no Python and so outside the code digest."""
+    return sha256_json({path.name: sha256_file(path) for path in PAGE.iterdir() if path.is_file()})
 
 
 def shard_tables(name: str, results: Path) -> list[str]:

@@ -55,12 +55,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class ScanLine:
-    """One row of the scan list; empty text where the table says nothing."""
+    """One row of the scan list; ``name`` is the scan without person and visit; empty text where the table is null."""
 
     subject: str
     session: str
     visit: str
     scan_id: str
+    name: str
     role: str
     site: str
     sequence: str
@@ -108,6 +109,7 @@ def _line(row: Row, concerns: tuple[Concern, ...], levels: str, fat: str, pictur
         session=row["session"],
         visit=str(int(row["visit"])) if _given(row["visit"]) else "",
         scan_id=row["scan_id"],
+        name=row["scan_id"].removeprefix(f"sub-{row['subject']}_").removeprefix(f"ses-{row['session']}_"),
         role={"muscles": "axial, muscles", "spine": "sagittal, levels"}.get(row["role"], "not used"),
         site=_text(row["site"]),
         sequence=SEQUENCES[Sequence(row["sequence"])],
@@ -197,7 +199,7 @@ def _levels(cohort: Cohort) -> dict[tuple[str, ...], str]:
 def _fat_methods(cohort: Cohort) -> dict[tuple[str, ...], str]:
     given = cohort.metrics.loc[cohort.metrics["fi"].notna(), [*SCAN_KEY, "fi_method"]].drop_duplicates()
     return {
-        key: "; ".join(title for method, (title, _) in FI_METHODS.items() if method in set(rows["fi_method"]))
+        key: "; ".join(title for method, title in FI_METHODS.items() if method in set(rows["fi_method"]))
         for key, rows in groups(given, SCAN_KEY)
     }
 

@@ -25,6 +25,8 @@ from paraspinal.stages.report.words import FI_METHODS, LIGHTS, MUSCLES, SCHEMES,
 
 TEMPLATES = PROJECT / "workflow" / "report"
 THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
+PLACES = frozenset({"input", "out", "private_dir"})
+"""Settings that are paths: they say nothing about the numbers and may name people, so the page leaves them out."""
 MIN_FOR_QUARTILES = 3
 """Below this many people quartiles say nothing and are not printed."""
 
@@ -55,7 +57,7 @@ def render(cohort: Cohort, results: Path) -> str:
         flow=flow(cohort),
         people=people(cohort),
         schemes=views,
-        profiles=[(_size_panels(v), _fat_panels(v), [FI_METHODS[m][0] for m in v.methods]) for v in views],
+        profiles=[(_size_panels(v), _fat_panels(v), [FI_METHODS[m] for m in v.methods]) for v in views],
         pairs=_pair_panels(cohort),
         change=changes,
         change_figure=_change_figure(changes),
@@ -70,7 +72,8 @@ def render(cohort: Cohort, results: Path) -> str:
         fi_used=[m for m in FiMethod if m in set(cohort.metrics["fi_method"].dropna())],
         tables=COHORT_TABLES,
         min_for_quartiles=MIN_FOR_QUARTILES,
-        config_text=yaml.safe_dump(cohort.config, sort_keys=True, allow_unicode=True),
+        definitions=cohort.dictionary.get("fi_method", {}) | cohort.dictionary.get("level_scheme", {}),
+        config_text=yaml.safe_dump({k: v for k, v in cohort.config.items() if k not in PLACES}, allow_unicode=True),
         version=paraspinal.__version__,
     )  # fmt: skip
     return text
@@ -148,7 +151,7 @@ def _fat_panels(view: SchemeView) -> list[tuple[str, Markup]]:
     """One panel per muscle: fat infiltration along the levels, one series per method, on one scale for all."""
     percent = {k: Spread(s.n, 100 * s.q1, 100 * s.median, 100 * s.q3) for k, s in view.fi_both.items()}
     top = max((s.q3 for s in percent.values()), default=0.0)
-    names = [FI_METHODS[m][0] for m in view.methods]
+    names = [FI_METHODS[m] for m in view.methods]
     panels = []
     for muscle in Muscle:
         levels = [(level_name(x), [percent.get((muscle, x, m)) for m in view.methods]) for x in view.levels]

@@ -13,24 +13,21 @@ MUSCLES = {
 }
 
 SCHEMES = {
-    LevelScheme.VERTEBRA_SLAB: ("Vertebral levels", "mean over the slices between the two end plates of the vertebra"),
-    LevelScheme.DISC_STACK: ("Disc levels, oblique stacks", "the slices of the stack that was planned on the disc"),
-    LevelScheme.VERTEBRA_MID: ("Mid-vertebra", "at the middle of the vertebral body"),
-    LevelScheme.DISC_MID: ("Mid-disc", "at the middle of the disc"),
-    LevelScheme.SLICE_BLOCK: ("Whole blocks", "the block L1 to L5, or all slices the scan has"),
-    LevelScheme.NONE: ("Level unknown", "all slices of scans whose levels could not be found"),
+    LevelScheme.VERTEBRA_SLAB: "Vertebral levels",
+    LevelScheme.DISC_STACK: "Disc levels, oblique stacks",
+    LevelScheme.VERTEBRA_MID: "Mid-vertebra",
+    LevelScheme.DISC_MID: "Mid-disc",
+    LevelScheme.SLICE_BLOCK: "Whole blocks",
+    LevelScheme.NONE: "Level unknown",
 }
-"""Title and meaning of each level scheme, in the order the report shows them."""
+"""Title of each level scheme, in the order the report shows them; their definitions are in the data dictionary."""
 
 FI_METHODS = {
-    FiMethod.DIXON_FF_RATIO_OF_SUMS: ("Dixon, ratio of sums", "sum of fat / sum of fat and water inside the muscle"),
-    FiMethod.DIXON_FF_VOXEL_MEAN: ("Dixon, voxel mean", "mean over voxels of fat / (fat + water)"),
-    FiMethod.DIXON_PDFF_MAP: ("Fat-fraction map", "mean of the scanner's fat-fraction map inside the muscle"),
-    FiMethod.T1T2_SAT_ANCHORED: (
-        "T1/T2, anchored",
-        "linear mix between lean muscle and subcutaneous fat of the same scan",
-    ),
-    FiMethod.T1T2_GMM3_MUSCLEMAP: ("T1/T2, mixture", "three-component Gaussian mixture, comparable with MuscleMap"),
+    FiMethod.DIXON_FF_RATIO_OF_SUMS: "Dixon, ratio of sums",
+    FiMethod.DIXON_FF_VOXEL_MEAN: "Dixon, voxel mean",
+    FiMethod.DIXON_PDFF_MAP: "Fat-fraction map",
+    FiMethod.T1T2_SAT_ANCHORED: "T1/T2, anchored",
+    FiMethod.T1T2_GMM3_MUSCLEMAP: "T1/T2, mixture",
 }
 
 SEQUENCES = {
