@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import warnings
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import dcm2niix
 import pydicom
 import SimpleITK as sitk
 
-from paraspinal.core.errors import DataError
+from paraspinal.core.errors import DataError, InputError
 from paraspinal.core.images import as_volume
 from paraspinal.core.vocab import Reason
 
@@ -47,9 +49,28 @@ READABLE = frozenset(
 """Native, RLE, JPEG (baseline, lossless), JPEG-LS, JPEG 2000."""
 
 
+@cache
+def _tool() -> tuple[str, str]:
+    """Find dcm2niix and its version: the pinned Python package, else (bioconda) the program on the PATH.
+
+    Raises InputError if there is neither.
+    """
+    try:
+        import dcm2niix
+    except ImportError:
+        program = shutil.which("dcm2niix")
+    else:
+        return str(dcm2niix.bin), version("dcm2niix")
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout if program else ""
+    found = re.search(r"\bv(\d+\.\d+\.\d{8})", said)
+    if program is None or found is None:
+        raise InputError("dcm2niix is not installed", hint="make setup, or the environment envs/convert.yaml")
+    return program, found[1]
+
+
 def tool_versions() -> dict[str, str]:
     """Versions of what makes the image."""
-    return {"dcm2niix": version("dcm2niix"), "SimpleITK": version("SimpleITK"), "pydicom": version("pydicom")}
+    return {"dcm2niix": _tool()[1], "SimpleITK": version("SimpleITK"), "pydicom": version("pydicom")}
 
 
 def run_dcm2niix(paths: list[str], folder: Path) -> tuple[sitk.Image, dict[str, Any]]:
@@ -63,7 +84,7 @@ def run_dcm2niix(paths: list[str], folder: Path) -> tuple[sitk.Image, dict[str, 
     for number, path in enumerate(paths, start=1):
         _offer(path, source / f"{number:05d}.dcm")
     done = subprocess.run(
-        [dcm2niix.bin, *FLAGS, "-o", str(target), str(source)],
+        [_tool()[0], *FLAGS, "-o", str(target), str(source)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,  # it prints header text
         stderr=subprocess.DEVNULL,
