@@ -119,9 +119,8 @@ def series(
 def enhanced(volumes: list[tuple[np.ndarray, list[list[float]], dict[str, Any]]], **tags: Any) -> FileDataset:
     """One multi-frame file; each volume is (frames, their positions, what sets it apart: image_type, te)."""
     frames = np.concatenate([volume for volume, _, _ in volumes])
-    ds = instance(
-        ("enhanced", tags.get("PatientID"), tags.get("SeriesNumber")), ENHANCED, **{"pixel_array": frames, **tags}
-    )
+    seed = ("enhanced", tags.get("PatientID"), tags.get("SeriesNumber"))
+    ds = instance(seed, ENHANCED, **{"pixel_array": frames, **tags})
     ds.NumberOfFrames = len(frames)
     for keyword in ("EchoTime", "RepetitionTime", "PixelSpacing", "SliceThickness"):
         delattr(ds, keyword)

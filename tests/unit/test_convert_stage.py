@@ -173,11 +173,17 @@ def test_missing_private_index_asks_for_ingest(tmp_path: Path) -> None:
         run_shard(STAGE, "ingest", settings.out_path, settings, 1)
 
 
-def test_a_vanished_file_stops_the_job_instead_of_becoming_a_row(tmp_path: Path) -> None:
-    paths = save(series(4), tmp_path / "in")
+@pytest.mark.parametrize("kind", ["classic", "frames"])
+def test_a_vanished_file_stops_the_job_instead_of_becoming_a_row(tmp_path: Path, kind: str) -> None:
+    places = [[-6.0, -5.0, 10.0 + 4.0 * k] for k in range(4)]
+    volumes = [
+        (np.stack([pixels((word, k)) for k in range(4)]), places, {"image_type": ["DERIVED", "PRIMARY", "DIXON", word]})
+        for word in ("WATER", "FAT")
+    ]
+    paths = save(series(4) if kind == "classic" else [enhanced(volumes)], tmp_path / "in")
     run(tmp_path)
     settings = settings_for(tmp_path)
-    paths[1].unlink()
+    paths[-1].unlink()
     with pytest.raises(OSError, match="run ingest again") as caught:
         run_shard(STAGE, "ingest", settings.out_path, settings, 1)
     assert str(tmp_path) not in str(caught.value)

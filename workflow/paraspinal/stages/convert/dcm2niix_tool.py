@@ -132,8 +132,8 @@ def transfer_syntax(path: str) -> str:
             meta = pydicom.filereader.read_file_meta_info(path)
         except pydicom.errors.InvalidDicomError:
             return "1.2.840.10008.1.2"
-        except FileNotFoundError:
-            raise OSError("an input file is gone; run ingest again") from None
+        except OSError as error:  # whose own message names the file
+            raise OSError(f"an input file cannot be read: {error.strerror}; run ingest again") from None
     return str(meta.get("TransferSyntaxUID", "1.2.840.10008.1.2.1"))
 
 

@@ -19,7 +19,10 @@ def count_frames(path: str) -> int:
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)  # its messages quote header values
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["NumberOfFrames"], force=True)
+        try:
+            dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["NumberOfFrames"], force=True)
+        except OSError as error:
+            raise OSError(f"an input file cannot be read: {error.strerror}; run ingest again") from None
     return int(dataset.get("NumberOfFrames") or 1)
 
 
@@ -47,8 +50,8 @@ def _decode(path: str) -> tuple[Any, np.ndarray]:
         try:
             dataset = pydicom.dcmread(path)
             pixels = dataset.pixel_array
-        except OSError:
-            raise
+        except OSError as error:
+            raise OSError(f"an input file cannot be read: {error.strerror}; run ingest again") from None
         except (NotImplementedError, RuntimeError):
             raise DataError(Reason.DICOM_UNSUPPORTED_TS, "a compression that cannot be read") from None
         except Exception:
