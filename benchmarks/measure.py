@@ -53,7 +53,8 @@ def main() -> None:
 
 def machine() -> str:
     """Name the processor and what there is of it."""
-    model = next((x.split(":")[1].strip() for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x), "?")
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
     return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
@@ -130,9 +131,8 @@ def tables(found: dict[str, Any]) -> str:
     lines = [f"Machine: {found['machine']}.", ""]
     lines += ["| stage | units of work | median s | largest s | peak MiB |", "|---|---|---|---|---|"]
     for stage, row in found["stages"].items():
-        lines.append(
-            f"| {stage} | {row['units']} | {row['median_seconds']:.2f} | {row['max_seconds']:.2f} | {row['peak_mib']:.0f} |"
-        )
+        seconds = f"{row['median_seconds']:.2f} | {row['max_seconds']:.2f}"
+        lines.append(f"| {stage} | {row['units']} | {seconds} | {row['peak_mib']:.0f} |")
     header = found["header_pass"]
     lines += [
         "",

@@ -103,7 +103,9 @@ def make_study(root: Path, plans: tuple[Plan, ...]) -> Study:
     """Copy the checkout and write the visits of some plans as DICOM."""
     study = Study(root)
     for name in ("workflow", "config", "resources", "envs"):
-        shutil.copytree(PROJECT / name, study.project / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        shutil.copytree(
+            PROJECT / name, study.project / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+        )
     shutil.copy2(PROJECT / "Snakefile", study.project / "Snakefile")
     for plan in plans:
         write_visit(small(plan), study.dicom / plan.folder)

@@ -28,9 +28,7 @@ POLL_SECONDS = 1.0
 _ERROR_LINE = re.compile(r"^paraspinal: error (\d+): (.*?)(?: - hint: (.*))?$", re.MULTILINE)
 
 
-def run_workflow(
-    settings: Settings, cores: int, profile: Path | None, more: Sequence[str], console: Console
-) -> None:
+def run_workflow(settings: Settings, cores: int, profile: Path | None, more: Sequence[str], console: Console) -> None:
     """Run the workflow to its end.
 
     Everything that can be refused is refused before the first file is written: a missing or empty input, a missing or
@@ -57,7 +55,7 @@ def run_workflow(
     log = results / "logs" / "engine.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as handle:
-        # The look at the input is a run of its own: forced within the whole, the engine would re-run the report as well.
+        # The look at the input is a run of its own: forced within the whole, the engine re-runs the report as well.
         shown: dict[str, int] = {}
         for target in (("ingest", "--forcerun", "ingest"), ("all",)):
             command = [sys.executable, "-m", "snakemake", *target, *options]

@@ -59,12 +59,14 @@ class Grid:
 
     def to_world(self, index: np.ndarray) -> np.ndarray:
         """Map voxel indices (..., 3) in (i, j, k) order to LPS millimetres (..., 3)."""
-        return np.asarray(index) @ self.affine[:3, :3].T + np.asarray(self.origin_mm)
+        points: np.ndarray = np.asarray(index) @ self.affine[:3, :3].T + np.asarray(self.origin_mm)
+        return points
 
     def to_index(self, points_mm: np.ndarray) -> np.ndarray:
         """Map LPS millimetres (..., 3) to continuous voxel indices (..., 3) in (i, j, k) order."""
         shifted = np.asarray(points_mm) - np.asarray(self.origin_mm)
-        return shifted @ np.linalg.inv(self.affine[:3, :3]).T
+        index: np.ndarray = shifted @ np.linalg.inv(self.affine[:3, :3]).T
+        return index
 
     def corners_mm(self) -> np.ndarray:
         """Centres of the eight corner voxels, (8, 3), LPS millimetres."""

@@ -68,4 +68,5 @@ def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     parts, count = ndimage.label(mask)
     if count <= 1:
         return mask
-    return parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
+    largest: NDArray[np.bool_] = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
+    return largest
