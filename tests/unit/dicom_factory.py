@@ -100,8 +100,8 @@ def set_pixels(ds: Dataset, image: np.ndarray) -> None:
 
 
 def series(
-    n: int = 6, spacing: float = 4.0, orientation: tuple[float, ...] = AXIAL, origin: Iterable[float] = (-6.0, -5.0, 10.0),
-    first: int = 1, seed: object = "", **tags: Any,
+    n: int = 6, spacing: float = 4.0, orientation: tuple[float, ...] = AXIAL,
+    origin: Iterable[float] = (-6.0, -5.0, 10.0), first: int = 1, seed: object = "", **tags: Any,
 ) -> list[FileDataset]:  # fmt: skip
     """A regular series along the normal of ``orientation``."""
     row, column = np.array(orientation[:3]), np.array(orientation[3:])
