@@ -12,8 +12,12 @@ ATLAS_SOURCE = "MuscleMap abdomen_template_dseg (MIT): label map of one atlas, n
 PROCEDURAL_SOURCE = "procedural 3-D anatomy paraspinal.phantom (this project): no image"
 
 
-def muscles_card(with_atlas: bool, accuracy: tuple[Accuracy, ...] = ()) -> ModelCard:
-    """Compose the card; ``with_atlas`` tells whether the atlas was among the training anatomy."""
+def muscles_card(with_atlas: bool, accuracy: tuple[Accuracy, ...] = (), code: str | None = None) -> ModelCard:
+    """Compose the card.
+
+    ``with_atlas`` tells whether the atlas was among the training anatomy, ``code`` names the revision of
+    this project the training ran with.
+    """
     sources = [ATLAS_SOURCE, PROCEDURAL_SOURCE] if with_atlas else [PROCEDURAL_SOURCE]
     return ModelCard(
         name=NAME,
@@ -38,6 +42,7 @@ def muscles_card(with_atlas: bool, accuracy: tuple[Accuracy, ...] = ()) -> Model
             "data": sources,
             "atlas_frac": ATLAS_FRAC if with_atlas else 0.0,
             "real_images": 0,
+            "code": code,
             "note": "synthetic images only; drawn on the fly with random contrast, geometry and degradation",
         },
         intended_use=(
