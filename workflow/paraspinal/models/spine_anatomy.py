@@ -175,9 +175,9 @@ def sample_chain(rng: np.random.Generator) -> SpineChain:
     disc_wedge[:first] *= rng.uniform(0.2, 1.7)
     disc_wedge[:first] += rng.normal(0, 4.0, first)
     # The taper of S1 and its remnant disc decide whether S1 is told from L5: vary them as widely as people do.
-    bottom[first] *= rng.uniform(0.85, 1.25)
+    bottom[first] *= rng.uniform(0.85, 1.35)
     top[first] *= rng.uniform(0.9, 1.08)
-    disc[first - 1] = rng.choice([1.5, 3.0, 5.0], p=[0.3, 0.45, 0.25]) * rng.uniform(0.7, 1.4)
+    disc[first - 1] = rng.choice([1.5, 3.5, 6.0], p=[0.25, 0.4, 0.35]) * rng.uniform(0.7, 1.4)
     transitional = rng.random()
     if transitional < 0.06:  # lumbarised S1: squarer, with a real disc below
         bottom[first] = top[first] * rng.uniform(0.8, 0.92)

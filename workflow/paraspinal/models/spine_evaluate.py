@@ -1,6 +1,7 @@
-"""Measure a spine model on real volumes it never saw, and write its card.
+"""Measure a spine model on people it never saw, and write its card.
 
-The reference is 34 sagittal lumbar volumes with labelled vertebral bodies; they are for testing only.
+Real: 34 sagittal lumbar volumes with labelled vertebral bodies, for testing only. Procedural: new people of the body
+that a tenth of the training pictures are cut from, where numbering and end-plates are known exactly.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from paraspinal.models.inference import LoadedModel
 from paraspinal.models.spine_inference import SpineResult, segment_spine
 from paraspinal.models.spine_synthesis import SpineTask
 from paraspinal.models.spine_view import HEATMAP_NAMES
+from paraspinal.phantom.anatomy import Anatomy, sample_parameters
+from paraspinal.phantom.cohort import sagittal_grid
+from paraspinal.phantom.contrast import CONTRASTS, QUICK, Weighting, render
 
 VERTEBRAE_FOLDER = Path("nifti/vertebrae")
 
@@ -31,6 +35,10 @@ GROUPS = {
 }
 
 TOLERANCES_MM = (10.0, 5.0)
+
+PHANTOM_PEOPLE = 9
+PHANTOM_SEED = 7_3000  # another stream of people than the one trained on
+WEIGHTINGS = (Weighting.T2W, Weighting.T1W, Weighting.STIR)
 
 
 @dataclass(frozen=True)
@@ -114,6 +122,48 @@ def accuracy(scores: list[VolumeScore]) -> tuple[Accuracy, ...]:
     return tuple(rows)
 
 
+def evaluate_phantom_spines(model: LoadedModel, people: int = PHANTOM_PEOPLE) -> tuple[Accuracy, ...]:
+    """Compare numbers and end-plates of L1-L5 with the truth of procedural people, weightings in turn."""
+    grid = sagittal_grid()
+    right, shifts_mm, tilts_deg = [], [], []
+    for number in range(people):
+        rng = np.random.default_rng([PHANTOM_SEED, number])
+        anatomy = Anatomy(sample_parameters(rng))
+        weighting = WEIGHTINGS[number % len(WEIGHTINGS)]
+        image = grid.image(render(anatomy, grid, CONTRASTS[weighting], rng, noise=0.03, samples=QUICK))
+        found = {level.level: level for level in segment_spine(model, image).levels}
+        truth = [(f"L{k}", anatomy.level_planes().get(_counted_name(anatomy, k))) for k in range(1, 6)]
+        centres = [(found[n].centre_mm, t.centre_mm) if n in found else None for n, t in truth if t is not None]
+        right.append(all(pair is not None and np.linalg.norm(pair[0] - pair[1]) < TOLERANCES_MM[0] for pair in centres))
+        if not right[-1]:
+            continue
+        for name, planes in truth:
+            if planes is None:
+                continue
+            ends = (
+                (found[name].superior, planes.superior_point_mm, planes.superior_normal),
+                (found[name].inferior, planes.inferior_point_mm, planes.inferior_normal),
+            )
+            for plane, point, normal in ends:
+                if plane is not None:
+                    shifts_mm.append(abs(float((plane.point_mm - point) @ normal)))
+                    tilts_deg.append(float(np.degrees(np.arccos(np.clip(plane.normal @ normal, -1, 1)))))
+    data = f"{people} procedural people not trained on, T1w, T2w and STIR, synthetic"
+    return (
+        Accuracy(data, "all_levels_within_10_mm", "centres L1-L5", float(np.mean(right)), "1"),
+        Accuracy(data, "median_offset", "end-plates L1-L5", float(np.median(shifts_mm)), "mm"),
+        Accuracy(data, "p95_offset", "end-plates L1-L5", float(np.percentile(shifts_mm, 95)), "mm"),
+        Accuracy(data, "median_tilt_error", "end-plates L1-L5", float(np.median(tilts_deg)), "deg"),
+        Accuracy(data, "p95_tilt_error", "end-plates L1-L5", float(np.percentile(tilts_deg, 95)), "deg"),
+    )
+
+
+def _counted_name(anatomy: Anatomy, number: int) -> str:
+    """Name in the procedural body of the vertebra that counting up from its sacrum calls L1 .. L5."""
+    names = [name for name in anatomy.level_planes() if name != "S1"]  # cranial to caudal
+    return names[number - 6]
+
+
 def spine_card(version: str, scores: list[VolumeScore], extra: tuple[Accuracy, ...] = ()) -> ModelCard:
     """Write the card of a spine model; network and training details are filled in on export."""
     task = SpineTask()
@@ -135,15 +185,18 @@ def spine_card(version: str, scores: list[VolumeScore], extra: tuple[Accuracy, .
         labels=card_labels(task.class_names),
         heatmaps=HEATMAP_NAMES,
         training={
-            "data": "synthetic sagittal slices only, painted from procedural anatomy; no real image",
+            "data": "synthetic sagittal slices only: nine tenths painted along a drawn chain of vertebrae, a tenth cut "
+            "from the procedural body of paraspinal.phantom; no real image",
             "licence": "Apache-2.0",
         },
         intended_use="Finding and numbering lumbar levels for measuring muscles in cohorts. Not for diagnosis.",
         limits=(
             "Vertebrae are counted upwards from the sacrum: with S1 out of view there is no numbering.",
             "A sixth lumbar vertebra cannot be told from T12 without ribs.",
+            "Severe scoliosis, where no slice follows the column, is left unnumbered (one of the 34 real volumes).",
             "Tested on two scanners and two contrasts; fat-suppressed and T1 spin-echo images were only simulated.",
-            "The grid is 2 mm: end-plates are placed to about 1 to 2 mm.",
+            "The post-processing was developed with the real test volumes in view; the weights never saw them.",
+            "The grid is 2 mm: end-plates are placed to about 1 to 2 mm, a little within the rim of the body.",
         ),
         accuracy=accuracy(scores) + extra,
     )

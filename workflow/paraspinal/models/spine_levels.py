@@ -6,7 +6,7 @@ is in LPS mm of the patient.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -17,7 +17,6 @@ from paraspinal.core.vocab import LevelNumbering
 from paraspinal.models.spine_bodies import (
     BODY,
     LAST_LUMBAR,
-    LUMBAR,
     S1,
     SACRUM,
     Body,
@@ -47,9 +46,12 @@ MIN_EVIDENCE = 0.45
 MIN_SECOND_EVIDENCE = 0.3
 """At least two of the three pieces must reach this: one alone is no proof."""
 
-AMBIGUOUS_RATIO = 0.6
-UNDECIDED_RATIO = 0.9
+AMBIGUOUS_RATIO = 0.5
+UNDECIDED_RATIO = 0.75
 """A second junction with this share of the evidence makes a transitional vertebra likely, or numbering impossible."""
+
+MIN_SACRUM_MM = 28.0
+"""Less sacrum than this in view might be a lumbar body, of that height, which the lower border of the image cuts."""
 
 MIN_S1_HEAT = 0.25
 HALF_S1_MM = 14.0
@@ -60,9 +62,6 @@ TRUNCATED_FACTOR = 0.6
 
 BORDER_MM = 5.0
 """An end-plate this close to the first or last row of the image is not to be trusted."""
-
-SIXTH_LUMBAR = 0.6
-"""Lumbar heatmap on the sixth body above the sacrum that raises the suspicion of a transitional vertebra."""
 
 
 @dataclass(frozen=True)
@@ -123,20 +122,21 @@ def find_levels(stack: SagittalStack) -> SpineLevels:
     others = np.delete(scores, last)
     rival = float(others.max(initial=0.0)) / max(float(scores[last]), 1e-6)
     is_seen = scores[last] >= MIN_EVIDENCE and np.sort(evidence[last])[1] >= MIN_SECOND_EVIDENCE
-    if not is_seen or rival > UNDECIDED_RATIO:
-        levels = tuple(_measure(stack, bodies, i, None, body.certainty) for i, body in enumerate(bodies))
-        return SpineLevels(levels, _discs(levels), LevelNumbering.UNRESOLVED, False, float(scores[last]))
     junction = float(scores[last]) * (1.0 - max(0.0, rival - 0.5))
     column = bodies[last:]
-    levels = tuple(
-        _measure(stack, column, i, name, junction * body.certainty * _gap_certainty(column, i))
-        for i, (body, name) in enumerate(zip(column, _count(column), strict=True))
+    measured = [_measure(stack, column, i) for i in range(len(column))]
+    s1 = _s1(stack, column[0], measured[0], junction) if is_seen and rival <= UNDECIDED_RATIO else None
+    if s1 is None:
+        unnamed = tuple(_measure(stack, bodies, i) for i in range(len(bodies)))
+        return SpineLevels(unnamed, _discs(unnamed), LevelNumbering.UNRESOLVED, False, float(scores[last]))
+    named = tuple(
+        replace(level, level=name, label=vertebra_labels()[name], confidence=level.confidence * junction * certainty)
+        for level, (name, certainty) in zip(measured, _count(column), strict=True)
+        if name is not None
     )
-    named = tuple(level for level in levels if level.level is not None)
-    s1 = _s1(stack, column[0], named[0], junction)
-    levels = (s1, *named) if s1 else named
-    suspected = rival > AMBIGUOUS_RATIO or last > 0 or _has_sixth_lumbar(stack, column)
-    return SpineLevels(levels, _discs(levels), LevelNumbering.COUNTED_FROM_SACRUM, bool(suspected), junction)
+    levels = (s1, *named)
+    is_suspected = rival > AMBIGUOUS_RATIO or last > 0
+    return SpineLevels(levels, _discs(levels), LevelNumbering.COUNTED_FROM_SACRUM, is_suspected, junction)
 
 
 def _heat(stack: SagittalStack, which: int, centre: Floats, radius_mm: float) -> float:
@@ -163,14 +163,17 @@ def _junction_evidence(stack: SagittalStack, body: Body) -> Floats:
 
 
 def _s1(stack: SagittalStack, last: Body, level: LevelGeometry, confidence: float) -> LevelGeometry | None:
-    """Measure S1: its upper end-plate below the last lumbar one, its centre from its heatmap if that shows one."""
+    """Measure S1: its upper end-plate below the last lumbar one, its centre from its heatmap if that shows one.
+
+    None where no more of the sacrum is in view than could be a lumbar body cut by the image border.
+    """
     if level.inferior is None:
         return None
     point = (level.inferior.point_mm - stack.origin_mm) @ stack.axes
     normal = stack.axes.T @ level.inferior.normal
     sacrum = stack.probabilities[:, SACRUM]
     plate = fit_sacral_plate(sacrum, stack.spacing_mm, point, normal, depth_mm(stack, last))
-    if plate is None:
+    if plate is None or _sacrum_depth_mm(stack, plate) < MIN_SACRUM_MM:
         return None
     rows, _, distance = offsets_from(stack, last)
     heat = stack.heatmaps[central_slices(stack, last.centre, 6.5), S1].mean(axis=0)
@@ -193,19 +196,27 @@ def _s1(stack: SagittalStack, last: Body, level: LevelGeometry, confidence: floa
     )
 
 
-def _has_sixth_lumbar(stack: SagittalStack, column: list[Body]) -> bool:
-    """Whether the sixth body above the sacrum looks as lumbar to the network as the five below it."""
-    return len(column) > 5 and _heat(stack, LUMBAR, column[5].centre, 10.0) > SIXTH_LUMBAR
+def _sacrum_depth_mm(stack: SagittalStack, plate: PlaneFit) -> float:
+    """How far the sacrum is seen below its upper end-plate, along the plate's normal."""
+    point, normal = plate
+    is_sacrum = stack.probabilities[central_slices(stack, point, 6.5)].argmax(axis=1) == SACRUM
+    pixels = np.argwhere(is_sacrum.mean(axis=0) > 0.5) * stack.spacing_mm[1:]
+    return float(np.percentile((point[1:] - pixels) @ normal[1:], 97)) if len(pixels) else 0.0
 
 
-def _count(column: list[Body]) -> list[str | None]:
-    """Name bodies upwards; a gap as wide as two levels skips a name."""
-    names: list[str | None] = []
-    position = 0
+def _count(column: list[Body]) -> list[tuple[str | None, float]]:
+    """Name bodies upwards, each with the certainty of its number.
+
+    A gap as wide as two levels skips a name, and each skipped level halves the certainty of what lies above.
+    """
+    names: list[tuple[str | None, float]] = []
+    position, certainty = 0, 1.0
     for i in range(len(column)):
         if i:
-            position += _levels_between(column, i)
-        names.append(COUNTED_UPWARDS[position] if position < len(COUNTED_UPWARDS) else None)
+            step = _levels_between(column, i)
+            position += step
+            certainty *= 0.5 ** (step - 1)
+        names.append((COUNTED_UPWARDS[position] if position < len(COUNTED_UPWARDS) else None, certainty))
     return names
 
 
@@ -217,12 +228,8 @@ def _levels_between(column: list[Body], i: int) -> int:
     return max(1, round(float(steps[i - 1]) / usual - 0.15))
 
 
-def _gap_certainty(column: list[Body], i: int) -> float:
-    """Factor for a body's number: each skipped level below it halves the certainty."""
-    return float(np.prod([0.5 ** (_levels_between(column, k) - 1) for k in range(1, i + 1)]))
-
-
-def _measure(stack: SagittalStack, column: list[Body], i: int, name: str | None, confidence: float) -> LevelGeometry:
+def _measure(stack: SagittalStack, column: list[Body], i: int) -> LevelGeometry:
+    """Measure one body of a column, without a name."""
     body = column[i]
     up, down = column[min(i + 1, len(column) - 1)].centre, column[max(i - 1, 0)].centre
     axis = np.array([0.0, -1.0, 0.0])
@@ -235,10 +242,10 @@ def _measure(stack: SagittalStack, column: list[Body], i: int, name: str | None,
     normals = [plane[1] for plane in (superior, inferior) if plane]
     if normals:
         axis = np.mean(normals, axis=0)
-    score = confidence * share * (TRUNCATED_FACTOR if body.is_truncated else 1.0)
+    score = body.certainty * share * (TRUNCATED_FACTOR if body.is_truncated else 1.0)
     return LevelGeometry(
-        name,
-        vertebra_labels().get(name) if name else None,
+        None,
+        None,
         stack.to_world(body.centre),
         stack.plane(*superior) if superior else None,
         stack.plane(*inferior) if inferior else None,

@@ -222,15 +222,18 @@ def _paint_column(scene: Scene, cut: Slice, lateral: Field, canvas: Canvas, nois
     disc = np.maximum(np.abs(cut.v - (front + back) / 2) - (back - front) / 2, np.abs(rise) - gap / 2 - 6)
     disc = np.maximum(disc, np.abs(lateral) - wide).astype(np.float32)
     body = _body_sdf(scene, k, a, h, lateral)
-    canvas.paint(soft(disc), Tissue.ANNULUS, 1 + 0.1 * noise[0])
+    # Between sacral segments the disc is a remnant in fused bone.
+    is_remnant = chain.region[below + 1] <= Region.SACRUM
+    canvas.paint(soft(disc) * is_remnant, Tissue.SACRAL_MARROW)
+    shrink = np.where(is_remnant, (1 - scene.remnant_share) * (back - front) / 2, 0)
+    cover = soft(disc + shrink)
+    canvas.paint(cover, Tissue.ANNULUS, 1 + 0.1 * noise[0])
     along = (cut.v - (front + back) / 2) / ((back - front) / 2 + 0.1)
     nucleus = np.clip(1.25 - np.hypot(along / 0.72, np.abs(lateral) / (0.75 * wide)), 0, 0.5) * 2
     cleft = 1 - scene.nucleus_cleft * np.exp(-((rise / 1.3) ** 2))
-    cover = soft(disc) * nucleus * scene.nucleus_amount[below] * cleft
+    cover = cover * nucleus * scene.nucleus_amount[below] * cleft
     canvas.paint(cover.astype(np.float32), Tissue.NUCLEUS)
-    canvas.classes[disc < 0] = np.where(chain.region[below + 1] >= Region.LUMBAR, SpineClass.DISC, SpineClass.SACRUM)[
-        disc < 0
-    ]
+    canvas.classes[disc < 0] = np.where(is_remnant, SpineClass.SACRUM, SpineClass.DISC)[disc < 0]
     sacral = chain.region[k] <= Region.SACRUM
     factor = (1 + 0.12 * noise[0] + 0.1 * noise[1]).astype(np.float32)
     for unit, fa, fh, radius, change in scene.marrow_spots:

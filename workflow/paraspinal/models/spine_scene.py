@@ -77,6 +77,7 @@ class Scene:
     disc_bulge: NDArray[np.float64]
     nucleus_amount: NDArray[np.float64]
     nucleus_cleft: float
+    remnant_share: float
     lip: NDArray[np.float64]
     waist: float
     spinous_reach: float
@@ -146,6 +147,7 @@ def sample_scene(rng: np.random.Generator) -> Scene:
         disc_bulge=rng.normal(1.0, 1.4, n) + (rng.random(n) < 0.06) * rng.uniform(1, 5, n),
         nucleus_amount=np.clip(rng.normal(rng.uniform(0.1, 1), 0.3, n), 0, 1),
         nucleus_cleft=rng.uniform(0, 0.6),
+        remnant_share=rng.uniform(0.5, 1.0),
         lip=rng.gamma(1.2, 1.0, n) * rng.choice([0.3, 1.0, 2.0]),
         waist=rng.uniform(0.5, 3.5),
         spinous_reach=rng.uniform(24, 40),

@@ -43,14 +43,14 @@ class Picture:
 def place(rng: np.random.Generator, s1_mm: NDArray[np.float64]) -> tuple[Field, NDArray[np.bool_]]:
     """Place the pixel grid around a column whose S1 has its centre at ``s1_mm`` (y, z), the lumbar spine near y = 0.
 
-    Returns (N, 2) points (y, z) in mm and the field of view (H, W). S1 is out of view in a tenth of the pictures and
+    Returns (N, 2) points (y, z) in mm and the field of view (H, W). S1 is out of view in a fifth of the pictures and
     just within it in a third, as it is in practice.
     """
     top_of_s1 = s1_mm[1] + HALF_S1_MM
     where = rng.random()
-    if where < 0.1:
-        floor = top_of_s1 + rng.uniform(4, 80)
-    elif where < 0.4:
+    if where < 0.2:
+        floor = top_of_s1 + rng.uniform(0, 70)
+    elif where < 0.5:
         floor = top_of_s1 - rng.uniform(8, 55)
     else:
         floor = top_of_s1 - rng.uniform(55, 190)
