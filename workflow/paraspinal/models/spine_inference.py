@@ -89,7 +89,7 @@ def segment_spine(model: LoadedModel, image: sitk.Image) -> SpineResult:
     slices = grid.to_slices(image)
     step = max(1, int(np.floor(MIN_SLICE_STEP_MM / grid.spacing_mm[0] + 1e-6)))
     chosen = np.arange((len(slices) - 1) % step // 2, len(slices), step)
-    inputs = np.stack([channels(slices[i] - min(0.0, float(slices[i].min()))) for i in chosen])
+    inputs = np.stack([channels(np.maximum(slices[i], 0.0)) for i in chosen])
     probabilities, heatmaps = predict_slices(model, inputs)
     stack = sagittal_stack(grid, image, probabilities, heatmaps, int(chosen[0]), step)
     spine = find_levels(stack)
