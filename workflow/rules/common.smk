@@ -8,9 +8,10 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.current_basedir).parent))
 
-from paraspinal.cohort.plan import INVENTORY_PATH, shard_tables, stage_params
+from paraspinal.cohort.plan import shard_tables, stage_params
 from paraspinal.cohort.runs import begin_run
 from paraspinal.core.errors import ParaspinalError
+from paraspinal.core.registry import INVENTORY_PATH
 from paraspinal.core.settings import load_settings
 
 try:

@@ -90,7 +90,7 @@ def status(arguments: argparse.Namespace) -> None:
 
 def inventory(arguments: argparse.Namespace) -> None:
     """Show what the header pass found: people, visits, stacks by kind, rejects by reason."""
-    from paraspinal.cohort.plan import INVENTORY_PATH
+    from paraspinal.core.registry import INVENTORY_PATH
     from paraspinal.core.schemas import INVENTORY
     from paraspinal.stages.ingest.inventory import summarise
 

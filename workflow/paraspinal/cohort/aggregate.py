@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from paraspinal.cohort.dictionary import write_dictionary
-from paraspinal.cohort.plan import INVENTORY_PATH, shard_tables
+from paraspinal.cohort.plan import shard_tables
 from paraspinal.core.errors import CircuitBreakerError, ResultsError
 from paraspinal.core.files import atomic_path
+from paraspinal.core.registry import INVENTORY_PATH
 from paraspinal.core.schemas import INVENTORY, LEVELS, METRICS, QUALITY, SCANS
 from paraspinal.core.settings import BreakerSettings
 from paraspinal.core.tables import Table

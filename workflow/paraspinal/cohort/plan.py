@@ -14,9 +14,6 @@ from paraspinal.core.registry import Registry, shard_path
 from paraspinal.core.settings import Settings
 from paraspinal.core.shards import Stage
 
-INVENTORY_PATH = "shards/inventory.parquet"
-"""The inventory as ingest leaves it, relative to the results."""
-
 SHARD_STAGES = ("convert", "harmonize", "segment", "levels", "measure", "quality")
 """Stages that work shard by shard, in the order of the road; each reads the table of the one before."""
 

@@ -42,8 +42,7 @@ def begin_run(settings: Settings) -> None:
     _held.append(_lock(results))
     write_text_if_changed(results / RUN_CONFIG, yaml.safe_dump(settings.public(), sort_keys=False))
     record = private_run_file(settings.private_path, results, ".json")
-    source = str(Path(settings.input).expanduser().absolute()) if settings.input else ""
-    write_text_if_changed(record, json.dumps({"input": source}))
+    write_text_if_changed(record, json.dumps({"input": settings.input}))
     record.chmod(0o600)
 
 

@@ -20,6 +20,9 @@ Session = tuple[str, str]
 
 REGISTRY = "registry/sessions.tsv"
 
+INVENTORY_PATH = "shards/inventory.parquet"
+"""The inventory as ingest leaves it, relative to the results."""
+
 
 @dataclass(frozen=True)
 class Registry:

@@ -83,12 +83,12 @@ class Settings:
     @property
     def private_path(self) -> Path:
         """The private folder, expanded."""
-        return Path(self.private_dir).expanduser().absolute()
+        return Path(self.private_dir).expanduser()
 
     @property
     def out_path(self) -> Path:
         """The results folder, absolute."""
-        return Path(self.out).expanduser().absolute()
+        return Path(self.out)
 
     @property
     def models_path(self) -> Path:
@@ -97,7 +97,7 @@ class Settings:
 
     def public(self) -> dict[str, Any]:
         """The configuration as it may stand in the results: without the path of the input."""
-        return {**asdict(self), "input": "(private)", "out": ".", "private_dir": str(self.private_path)}
+        return {**asdict(self), "input": "(private)", "out": "."}
 
 
 _GROUPS = {
@@ -117,13 +117,23 @@ def _schema() -> dict[str, Any]:
 
 
 def load_settings(config: dict[str, Any]) -> Settings:
-    """Check a merged configuration and freeze it; raises ConfigError naming the key that is wrong."""
+    """Check a merged configuration and freeze it; relative folders are relative to the working directory of now.
+
+    Raises ConfigError naming the key that is wrong.
+    """
     errors = sorted(jsonschema.Draft202012Validator(_schema()).iter_errors(config), key=lambda e: list(e.path))
     if errors:
         error = errors[0]
         where = ".".join(str(p) for p in error.path) or "the top level"
         raise ConfigError(f"configuration, {where}: {error.message}", hint="config/config.yaml lists every key")
-    return Settings(**{k: _GROUPS[k](**v) if k in _GROUPS else v for k, v in config.items()})
+    found = {**config, "out": _absolute(config["out"]), "input": _absolute(config["input"])}
+    if not config["private_dir"].startswith("~"):  # somebody's home stays ``~``, for this is written into the results
+        found["private_dir"] = _absolute(config["private_dir"])
+    return Settings(**{k: _GROUPS[k](**v) if k in _GROUPS else v for k, v in found.items()})
+
+
+def _absolute(folder: str) -> str:
+    return str(Path(folder).expanduser().absolute()) if folder else ""
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

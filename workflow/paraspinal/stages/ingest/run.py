@@ -15,7 +15,7 @@ from pathlib import Path
 
 from paraspinal.core.errors import ResultsError
 from paraspinal.core.identity import Identity
-from paraspinal.core.registry import Registry, shard_path
+from paraspinal.core.registry import INVENTORY_PATH, Registry, shard_path
 from paraspinal.core.schemas import INVENTORY, SESSION_STACKS
 from paraspinal.core.settings import Settings
 from paraspinal.core.tables import Row
@@ -32,7 +32,6 @@ from paraspinal.stages.ingest.walk import input_root, walk
 
 log = logging.getLogger(__name__)
 
-INVENTORY_PATH = "shards/inventory.parquet"
 JUNK_STATUS = {Reason.NOT_AN_IMAGE: Status.EXCLUDED}
 """A file that is no image is set aside; one that should be an image and cannot be read has failed."""
 
