@@ -71,7 +71,7 @@ def stages(results: Path) -> dict[str, dict[str, float]]:
     """Wall seconds and peak memory of every stage from its receipts; median and largest per unit of work."""
     found = {}
     for stage in SHARD_STAGES:
-        receipts = [json.loads(p.read_text()) for p in (results / "receipts" / stage).glob("*.json")]
+        receipts = [json.loads(p.read_text()) for p in (results / "receipts" / stage).glob("sub-*.json")]
         seconds = sorted(r["wall_seconds"] for r in receipts)
         found[stage] = {
             "units": len(receipts),
