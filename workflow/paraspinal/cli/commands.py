@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -123,6 +122,6 @@ def train(arguments: argparse.Namespace) -> None:
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """Measure the shipped models on real labelled images and print the numbers."""
-    from paraspinal.models.evaluate import evaluate as measure
+    from paraspinal.models.recipes import evaluate_shipped
 
-    print(json.dumps(measure(Path(arguments.data)), indent=1))
+    print(json.dumps(evaluate_shipped(arguments.data), indent=1))

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from paraspinal.core.errors import ModelError
-from paraspinal.core.paths import PROJECT
+from paraspinal.core.paths import PROJECT, RESOURCES
 from paraspinal.models.atlas_bank import ATLAS_FILE
-from paraspinal.models.evaluate import DIXON_FOLDER, evaluate_muscles, evaluate_phantoms
+from paraspinal.models.evaluate import DIXON_FOLDER, evaluate, evaluate_muscles, evaluate_phantoms
 from paraspinal.models.inference import load_model
 from paraspinal.models.muscle_synthesis import MuscleTask
 from paraspinal.models.muscles_card import muscles_card
 from paraspinal.models.registry import ModelEntry
-from paraspinal.models.spine_evaluate import spine_card
+from paraspinal.models.spine_evaluate import (
+    VERTEBRAE_FOLDER,
+    accuracy,
+    evaluate_phantom_spines,
+    evaluate_volumes,
+    spine_card,
+)
 from paraspinal.models.spine_synthesis import SpineTask
 from paraspinal.models.task import Task
 from paraspinal.models.training import train
@@ -68,7 +75,7 @@ def train_task(
     resources.mkdir(exist_ok=True)
     if name == "muscles":
         return ship_muscles(checkpoint, resources, data_folder()).weights
-    return export_model(checkpoint, spine_card(SPINE_VERSION, scores=[]), resources).weights
+    return ship_spine(checkpoint, resources, data_folder()).weights
 
 
 def ship_muscles(checkpoint: Path, resources: Path, data: Path | None) -> ModelEntry:
@@ -82,3 +89,26 @@ def ship_muscles(checkpoint: Path, resources: Path, data: Path | None) -> ModelE
     has_person = data is not None and (data / DIXON_FOLDER).is_dir()
     accuracy = (evaluate_muscles(model, data) if data and has_person else ()) + evaluate_phantoms(model)
     return export_model(checkpoint, muscles_card(has_atlas, accuracy), resources)
+
+
+def ship_spine(checkpoint: Path, resources: Path, data: Path | None) -> ModelEntry:
+    """Export a trained spine model, measure it and write the numbers into its card.
+
+    With ``data`` the labelled sagittal volumes there are measured too; none was trained on.
+    """
+    entry = export_model(checkpoint, spine_card(SPINE_VERSION, scores=[]), resources)
+    model = load_model(entry.identifier, resources=resources)
+    has_volumes = data is not None and (data / VERTEBRAE_FOLDER).is_dir()
+    scores = list(evaluate_volumes(model, data)) if data and has_volumes else []
+    return export_model(checkpoint, spine_card(SPINE_VERSION, scores, evaluate_phantom_spines(model)), resources)
+
+
+def evaluate_shipped(data: Path, resources: Path = RESOURCES) -> dict[str, Any]:
+    """Measure both shipped models on the labelled images in ``data``; plain JSON types.
+
+    Raises InputError if the labelled person is not there.
+    """
+    spine = load_model(f"spine@{SPINE_VERSION}", resources=resources)
+    muscles = evaluate(data, resources=resources)
+    volumes = accuracy(list(evaluate_volumes(spine, data)))
+    return {"muscles": muscles, "spine": [asdict(row) for row in (*volumes, *evaluate_phantom_spines(spine))]}
