@@ -247,5 +247,18 @@ def test_code_digest_sees_code_not_comments(tmp_path: Path, monkeypatch: pytest.
     assert now() == first
     (package / "core" / "helper.py").write_text("X = 2\n")
     assert now() != first
+    (package / "core" / "helper.py").write_text("X = 1\n")
+    assert now() == first
+    (tmp_path / "helper.tsv").write_text("a\tb\n")
+    monkeypatch.setattr(digest, "RESOURCE_TABLES", tmp_path)
+    assert now() != first
     digest._module.cache_clear()
     digest.code_digest.cache_clear()
+
+
+def test_columns_count_as_code_and_their_wording_does_not(recorder: Recorder) -> None:
+    plain = stage(recorder)
+    reworded = replace(WRITES, columns=(*WRITES.columns[:-1], Column("activity_id", pa.string(), "other words")))
+    wider = replace(WRITES, columns=(*WRITES.columns, Column("more", pa.int64(), "more", null_meaning="none")))
+    assert stage(recorder, writes=reworded).code == plain.code
+    assert stage(recorder, writes=wider).code != plain.code

@@ -47,7 +47,7 @@ def stage_params(name: str, settings: Settings) -> dict[str, Any]:
         return {"code": code_digest(_COHORT_MODULES[name]), "parameters": parameters}
     found = stage(name)
     return {
-        "code": code_digest(found.module),
+        "code": found.code,
         "parameters": found.parameters(settings),
         "models": found.models(settings),
     }

@@ -15,9 +15,12 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1]
 PLUMBING = frozenset(
     f"paraspinal.core.{name}"
-    for name in ("digest", "errors", "files", "paths", "receipts", "registry", "settings", "shards")
+    for name in ("digest", "errors", "files", "paths", "receipts", "registry", "schemas", "settings", "shards", "tables")
 )
-"""Modules that decide when and where something is computed, never what comes out."""
+"""Modules that decide when and where something is computed, never what comes out; columns count by themselves."""
+
+RESOURCE_TABLES = PACKAGE.parents[1] / "resources"
+"""A module of core named like a table in here reads it; the table then counts as its code."""
 
 
 def _path(module: str) -> Path | None:
@@ -53,7 +56,9 @@ def _module(module: str) -> tuple[str, frozenset[str]]:
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             imports |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     ours = frozenset(m for m in imports if m.split(".")[0] == "paraspinal" and _path(m))
-    return hashlib.sha256(_bare(tree).encode()).hexdigest(), ours
+    table = RESOURCE_TABLES / f"{path.stem}.tsv"
+    content = table.read_bytes() if path.parent.name == "core" and table.is_file() else b""
+    return hashlib.sha256(_bare(tree).encode() + content).hexdigest(), ours
 
 
 def modules_behind(module: str) -> tuple[str, ...]:

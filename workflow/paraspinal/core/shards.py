@@ -87,6 +87,12 @@ class Stage:
     tools: Callable[[], dict[str, str]] = dict
     is_per_row: bool = False
 
+    @property
+    def code(self) -> str:
+        """Digest of the code behind the stage and of the columns it writes (names and types, not their wording)."""
+        columns = [(field.name, str(field.type)) for field in self.writes.schema]
+        return sha256_json([code_digest(self.module), columns])[:16]
+
     def activity(self, rows: list[Row], settings: Settings, models: Mapping[str, str]) -> Activity:
         """Describe what this stage would do to a unit; how upstream got its rows does not matter, only what they say.
 
@@ -95,7 +101,7 @@ class Stage:
         roles = {row.get("role") for row in rows}
         return Activity(
             stage=self.name,
-            code_digest=code_digest(self.module),
+            code_digest=self.code,
             parameters=self.parameters(settings),
             tools=self.tools(),
             models={role: sha256 for role, sha256 in models.items() if role in roles},

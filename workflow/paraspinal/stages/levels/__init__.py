@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from paraspinal.core.files import sha256_file
 from paraspinal.core.geometry import Grid
-from paraspinal.core.levels import LEVELS_FILE
 from paraspinal.core.schemas import LEVELS_SHARD, SEGMENT
 from paraspinal.core.shards import Stage, Work, guarded
 from paraspinal.core.tables import Row
@@ -65,8 +63,5 @@ STAGE = Stage(
     reads=SEGMENT,
     writes=LEVELS_SHARD,
     process=process,
-    parameters=lambda settings: {
-        "max_disc_angle_deg": settings.levels.max_disc_angle_deg,
-        "vocabulary_sha256": sha256_file(LEVELS_FILE),
-    },
+    parameters=lambda settings: {"max_disc_angle_deg": settings.levels.max_disc_angle_deg},
 )
