@@ -75,7 +75,7 @@ def test_levels_are_those_of_the_anatomy(joined: pd.DataFrame) -> None:
     assert set(slabs.level) == {"L1", "L2", "L3", "L4", "L5"}
     assert set(slabs.level_source) == {"sagittal_transfer"}
     assert set(slabs.level_numbering) == {"counted_from_sacrum"}
-    per_scan = slabs.groupby("scan_id").level.nunique()
+    per_scan = slabs.groupby("scan_id")["level"].nunique()
     assert (per_scan == 5).all()
     # A level that is off by one vertebra shows in the psoas: its area doubles from L1 to L2 and from L2 to L3.
     psoas = slabs[(slabs.muscle == "psoas_major") & slabs.level.isin(["L1", "L2", "L3"])]
