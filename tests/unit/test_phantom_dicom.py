@@ -133,9 +133,7 @@ def test_headers_say_who_when_and_how() -> None:
 def test_same_visit_writes_the_same_bytes(tmp_path: Path) -> None:
     grid = turned_grid()
     series = spin_echo(Vendor.CANON, Weighting.T1W, Plane.AXIAL, 2, grid, ramp(grid))
-    first, second = (
-        write(datasets(series, VISIT, SCANNERS[Vendor.CANON]), tmp_path / name) for name in ("a", "b")
-    )
+    first, second = (write(datasets(series, VISIT, SCANNERS[Vendor.CANON]), tmp_path / name) for name in ("a", "b"))
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
 
 

@@ -15,7 +15,18 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1]
 PLUMBING = frozenset(
     f"paraspinal.core.{name}"
-    for name in ("digest", "errors", "files", "paths", "receipts", "registry", "schemas", "settings", "shards", "tables")
+    for name in (
+        "digest",
+        "errors",
+        "files",
+        "paths",
+        "receipts",
+        "registry",
+        "schemas",
+        "settings",
+        "shards",
+        "tables",
+    )
 )
 """Modules that decide when and where something is computed, never what comes out; columns count by themselves."""
 

@@ -79,5 +79,3 @@ def _oriented(image: sitk.Image, like: sitk.Image) -> np.ndarray:
     """Return the voxels (z, y, x) float32, slices reversed where the grid of `like` had to be."""
     array: np.ndarray = sitk.GetArrayFromImage(image).astype(np.float32)
     return np.ascontiguousarray(array[::-1]) if _is_left_handed(like) else array
-
-

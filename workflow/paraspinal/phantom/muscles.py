@@ -34,9 +34,7 @@ _AREA = {
     Muscle.QUADRATUS_LUMBORUM: (0, 130, 250, 370, 490, 520, 300, 0, 0, 0, 0),
 }
 
-_AREA_BOTH = tuple(
-    mf + es for mf, es in zip(_AREA[Muscle.MULTIFIDUS], _AREA[Muscle.ERECTOR_SPINAE], strict=True)
-)
+_AREA_BOTH = tuple(mf + es for mf, es in zip(_AREA[Muscle.MULTIFIDUS], _AREA[Muscle.ERECTOR_SPINAE], strict=True))
 
 # Outline of the compartment of multifidus and erector spinae: (x, y), y from the inner face of the lamina.
 _COMPARTMENT = {

@@ -68,9 +68,7 @@ class AnatomyParameters:
     iliac_crest_offset_mm: float = 0.0  # crest above (+) or below (-) the last lumbar mid-height
     # muscles
     muscle_bulk: MuscleValues = field(default_factory=lambda: per_muscle(1.0))
-    intramuscular_fat_frac: MuscleValues = field(
-        default_factory=lambda: per_muscle(_NORMAL_FAT_FRAC)
-    )
+    intramuscular_fat_frac: MuscleValues = field(default_factory=lambda: per_muscle(_NORMAL_FAT_FRAC))
     caudal_fat_gain: float = 0.6  # logit units of fat per 100 mm caudally
     multifidus_share_shift: float = 0.0  # moves the MF/ES border: +0.1 = MF 10 % larger, ES smaller
     psoas_lateral_shift_mm: float = 0.0
@@ -102,9 +100,7 @@ def sample_parameters(rng: np.random.Generator) -> AnatomyParameters:
         muscle_bulk = fitness * normal(1.0, 0.16, 0.6, 1.5)
         muscle_fat = _NORMAL_FAT_FRAC[muscle] * (0.35 + 3.2 * marbling) * normal(1, 0.25, 0.4, 1.8)
         for side in Side:
-            bulk[muscle, side] = float(
-                np.clip(muscle_bulk * stature**2 * normal(1, 0.06, 0.75, 1.3), 0.4, 1.9)
-            )
+            bulk[muscle, side] = float(np.clip(muscle_bulk * stature**2 * normal(1, 0.06, 0.75, 1.3), 0.4, 1.9))
             fat[muscle, side] = float(np.clip(muscle_fat * normal(1, 0.12, 0.6, 1.5), 0.01, 0.65))
     n_lumbar = int(rng.choice([4, 5, 6], p=[0.06, 0.86, 0.08]))
     degenerate = rng.random(MAX_LUMBAR_DISCS) < np.linspace(0.05, 0.45, MAX_LUMBAR_DISCS)

@@ -111,7 +111,9 @@ class Contour:
         # Direction k of the mirror image is direction N/2 - k of the original.
         columns = (N_ANGLES // 2 - np.arange(N_ANGLES)) % N_ANGLES
         return Contour(
-            -self.centre_x_mm, self.centre_y_mm, self.radius_mm[:, columns],
+            -self.centre_x_mm,
+            self.centre_y_mm,
+            self.radius_mm[:, columns],
             self.slope_cos[:, columns],
         )
 
@@ -123,7 +125,9 @@ def contour(centre_x: Floats, centre_y: Floats, radius: Floats) -> Contour:
     # An empty row counts as a circle, so that its distance stays negative everywhere.
     cosine = np.where(radius > 1e-3, radius / np.maximum(np.hypot(radius, derivative), 1e-3), 1.0)
     return Contour(
-        centre_x.astype(np.float32), centre_y.astype(np.float32), radius.astype(np.float32),
+        centre_x.astype(np.float32),
+        centre_y.astype(np.float32),
+        radius.astype(np.float32),
         cosine.astype(np.float32),
     )
 
@@ -133,15 +137,12 @@ def angles() -> Doubles:
     return np.linspace(0, 2 * np.pi, N_ANGLES, endpoint=False)
 
 
-def superellipse_radius(
-    half_x: Floats, half_y: Floats, exponent: Floats | float, tilt_deg: Floats
-) -> Floats:
+def superellipse_radius(half_x: Floats, half_y: Floats, exponent: Floats | float, tilt_deg: Floats) -> Floats:
     """Return radii (rows, N_ANGLES) of a super-ellipse turned by `tilt_deg` from x towards y."""
     direction = angles()[None, :] - np.deg2rad(tilt_deg)[:, None]
     power = np.broadcast_to(np.asarray(exponent), half_x.shape)[:, None]
     inverse = (
-        np.abs(np.cos(direction) / half_x[:, None]) ** power
-        + np.abs(np.sin(direction) / half_y[:, None]) ** power
+        np.abs(np.cos(direction) / half_x[:, None]) ** power + np.abs(np.sin(direction) / half_y[:, None]) ** power
     )
     return np.asarray(inverse ** (-1 / power), dtype=np.float32)
 
@@ -154,9 +155,7 @@ def spline_radius(centre: tuple[float, float], points: Sequence[tuple[float, flo
     offset = dense - np.asarray(centre)
     direction = np.mod(np.arctan2(offset[:, 1], offset[:, 0]), 2 * np.pi)
     order = np.argsort(direction)
-    radius = np.interp(
-        angles(), direction[order], np.hypot(*offset[order].T), period=2 * np.pi
-    )
+    radius = np.interp(angles(), direction[order], np.hypot(*offset[order].T), period=2 * np.pi)
     return np.asarray(radius, dtype=np.float32)
 
 
@@ -203,6 +202,4 @@ def noise(
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     factor = rng.uniform(*spread, size=(n_waves, 1))
     waves = direction * np.sqrt(3) * factor * (2 * np.pi / np.asarray(wavelength_mm))
-    return Noise(
-        waves.astype(np.float32), rng.uniform(0, 2 * np.pi, n_waves).astype(np.float32)
-    )
+    return Noise(waves.astype(np.float32), rng.uniform(0, 2 * np.pi, n_waves).astype(np.float32))

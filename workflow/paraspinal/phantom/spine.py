@@ -148,9 +148,7 @@ class Spine:
                 self.plane_point[row] = centre[k] + sign * half
                 self.plane_normal[row] = normal / np.linalg.norm(normal)
         # Posterior axis in every plane: perpendicular to the normal, without lateral part.
-        back = np.stack(
-            [np.zeros(2 * n), self.plane_normal[:, 2], -self.plane_normal[:, 1]], axis=1
-        )
+        back = np.stack([np.zeros(2 * n), self.plane_normal[:, 2], -self.plane_normal[:, 1]], axis=1)
         self.plane_back = back / np.linalg.norm(back, axis=1, keepdims=True)
         self.plane_half_width = np.repeat(self.width, 2)
         self.plane_half_depth = np.repeat(self.depth, 2)

@@ -158,9 +158,7 @@ _SPIN_ECHO: dict[Weighting, tuple[float, float, float | None, int]] = {
 """TR, TE, TI (ms) and echo train of the turbo spin echoes."""
 
 
-def spin_echo(
-    vendor: Vendor, weight: Weighting, plane: Plane, number: int, grid: Grid, array: np.ndarray
-) -> Series:
+def spin_echo(vendor: Vendor, weight: Weighting, plane: Plane, number: int, grid: Grid, array: np.ndarray) -> Series:
     """Describe a turbo spin echo series (T1w, T2w or STIR) as the vendor would."""
     habits = HABITS[vendor]
     text = habits.description.format(weight=habits.weights[weight], plane=habits.planes[plane])
