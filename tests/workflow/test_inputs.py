@@ -12,7 +12,7 @@ import pytest
 
 from .conftest import Study, assert_same_content
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("study")]
 
 
 def test_the_engines_own_command_line_gives_the_same_tables(finished: Study, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from paraspinal.phantom.cohort import PLANS, write_visit
 
 from .conftest import Study, assert_same_content, small
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("study")]
 
 ALL_STAGES = ["aggregate", "convert", "harmonize", "levels", "measure", "quality", "report", "segment"]
 
