@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from paraspinal.core.errors import ModelError
-from paraspinal.models.registry import COLUMNS, ModelEntry, file_sha256, find, list_models, register, resolve
+from paraspinal.core.files import sha256_file
+from paraspinal.models.registry import COLUMNS, ModelEntry, find, list_models, register, resolve
 
 
 @pytest.fixture
@@ -20,13 +21,13 @@ def resources(tmp_path: Path) -> Path:
     weights, card = folder / "weights.safetensors", folder / "card.json"
     weights.write_bytes(b"weights")
     card.write_text("{}")
-    register(ModelEntry("toy", "1.0.0", "muscles", weights, file_sha256(weights), "MIT", card), tmp_path)
+    register(ModelEntry("toy", "1.0.0", "muscles", weights, sha256_file(weights), "MIT", card), tmp_path)
     return tmp_path
 
 
 def test_sha256_of_known_content(resources: Path) -> None:
     (resources / "abc").write_bytes(b"abc")
-    assert file_sha256(resources / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert sha256_file(resources / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
 def test_registered_model_resolves_to_its_files(resources: Path) -> None:

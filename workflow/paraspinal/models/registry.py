@@ -6,16 +6,15 @@ Importable without torch. There is no ``latest``: a model is named ``name@versio
 from __future__ import annotations
 
 import csv
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from paraspinal.core.errors import ModelError
+from paraspinal.core.files import sha256_file, write_text
 from paraspinal.core.paths import RESOURCES
 
 MODELS_TABLE = "models.tsv"
 COLUMNS = ("name", "version", "task", "path", "sha256", "licence", "card")
-CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -76,22 +75,13 @@ def resolve(identifier: str, resources: Path = RESOURCES) -> ModelEntry:
                 f"a file of model {identifier} is missing: {path.name}",
                 hint="check the repository out again; weights are part of it",
             )
-    found = file_sha256(entry.weights)
+    found = sha256_file(entry.weights)
     if found != entry.sha256:
         raise ModelError(
             f"MODEL_HASH_MISMATCH: the weights of {identifier} are not the registered ones",
             hint=f"expected sha256 {entry.sha256}, found {found}",
         )
     return entry
-
-
-def file_sha256(path: Path) -> str:
-    """Hash a file's content."""
-    digest = hashlib.sha256()
-    with path.open("rb") as handle:
-        while chunk := handle.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def register(entry: ModelEntry, resources: Path = RESOURCES) -> None:
@@ -102,7 +92,4 @@ def register(entry: ModelEntry, resources: Path = RESOURCES) -> None:
     for e in rows:
         weights, card = (p.relative_to(resources).as_posix() for p in (e.weights, e.card))
         lines.append("\t".join((e.name, e.version, e.task, weights, e.sha256, e.licence, card)))
-    table = resources / MODELS_TABLE
-    partial = table.with_suffix(".partial")
-    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    partial.replace(table)
+    write_text(resources / MODELS_TABLE, "\n".join(lines) + "\n")

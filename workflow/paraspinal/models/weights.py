@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from paraspinal.core.files import sha256_file
 from paraspinal.core.paths import RESOURCES
 from paraspinal.models.card import ModelCard, write_card
 from paraspinal.models.checkpoint import read_checkpoint, save_tensors
-from paraspinal.models.registry import ModelEntry, file_sha256, register
+from paraspinal.models.registry import ModelEntry, register
 
 CLASS_NAMES_KEY, HEATMAP_NAMES_KEY = "class_names", "heatmap_names"
 SEPARATOR = ","  # class names hold letters, digits and underscores only
@@ -41,6 +42,6 @@ def export_model(checkpoint: Path, card: ModelCard, resources: Path = RESOURCES)
     }
     save_tensors(weights, trained.average, names)
     write_card(card_path, card)
-    entry = ModelEntry(card.name, card.version, card.task, weights, file_sha256(weights), card.licence, card_path)
+    entry = ModelEntry(card.name, card.version, card.task, weights, sha256_file(weights), card.licence, card_path)
     register(entry, resources)
     return entry
