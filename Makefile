@@ -49,7 +49,7 @@ status: setup ## what is done in OUT, and what is not and why
 	$(BIN)/paraspinal status --out "$(OUT)"
 
 test: setup ## every test
-	$(BIN)/pytest -n $(CORES) --dist loadgroup
+	$(BIN)/pytest -n $(CORES) --dist loadfile
 
 check: setup ## lint, format and types
 	$(BIN)/ruff check .

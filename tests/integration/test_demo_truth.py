@@ -12,7 +12,7 @@ import pytest
 from paraspinal.core.identity import Identity
 from paraspinal.phantom.cohort import PLANS, demo_truth
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.workflow
 
 KEYS = ["subject", "session", "muscle", "side", "level", "level_scheme"]
 SIX_LUMBAR = "DEMO006"

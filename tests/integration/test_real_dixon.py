@@ -21,7 +21,6 @@ DIXON = DATA / "nifti" / "dixon_lumbar"
 pytestmark = [
     pytest.mark.workflow,
     pytest.mark.data,
-    pytest.mark.xdist_group("dixon"),
     pytest.mark.skipif(not DIXON.is_dir(), reason="the private real images are not here (PARASPINAL_DATA)"),
 ]
 

@@ -19,7 +19,6 @@ TREE = DATA / "dicom"
 pytestmark = [
     pytest.mark.workflow,
     pytest.mark.data,
-    pytest.mark.xdist_group("tree"),
     pytest.mark.skipif(not TREE.is_dir(), reason="the private real images are not here (PARASPINAL_DATA)"),
 ]
 
