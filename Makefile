@@ -57,7 +57,7 @@ check: setup ## lint, format and types
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
 
-train: setup ## rebuild the shipped weights from synthetic images (about two hours on two cores)
+train: setup ## rebuild the shipped weights from synthetic images (about an hour and a quarter on two cores)
 	OMP_NUM_THREADS=1 $(BIN)/paraspinal train muscles --out .train/muscles & \
 	OMP_NUM_THREADS=1 $(BIN)/paraspinal train spine --out .train/spine & wait
 

@@ -79,9 +79,13 @@ def status(arguments: argparse.Namespace) -> None:
     """Show how far every stage is, and reasons for what is not ok."""
     from paraspinal.cohort.status import status as read_status
 
-    table = Table("stage", "sessions", *(s.value for s in Status), "reasons")
-    for found in read_status(arguments.out):
-        counts = [str(found.items.get(s.value, 0)) for s in Status]
+    stages = read_status(arguments.out)
+    if not any(found.total for found in stages):
+        raise InputError("nothing has been run in this results folder", hint="start with: paraspinal run")
+    seen = [s.value for s in Status if any(found.items.get(s.value) for found in stages)]
+    table = _table("stage", "sessions", *seen, "reasons")
+    for found in stages:
+        counts = [str(found.items.get(name, 0)) for name in seen]
         reasons = ", ".join(f"{reason} {n}" for reason, n in found.reasons.most_common(5))
         table.add_row(found.stage, f"{found.done}/{found.total}", *counts, reasons)
     console.print(table)
@@ -96,11 +100,21 @@ def inventory(arguments: argparse.Namespace) -> None:
     path = arguments.out / INVENTORY_PATH
     if not path.exists():
         raise InputError("there is no inventory in this results folder", hint="start with: paraspinal run")
-    rows = summarise(INVENTORY.read(path))
-    table = Table(*(rows[0] if rows else ["nothing found"]))
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    counts = ("people", "visits", "stacks", "files")
+    table = _table("images", "status", "reason", *counts)
+    for row in summarise(INVENTORY.read(path)):
+        words = (row["sequence"], row["dixon_part"], row["plane"])
+        images = " ".join(word for word in words if word and word != "unknown") or row["source"]
+        table.add_row(images, row["status"], row["reason_code"], *(str(row[name]) for name in counts))
     console.print(table)
+
+
+def _table(*columns: str) -> Table:
+    """A table without lines, that keeps its words whole on a narrow terminal."""
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column != "reasons")
+    return table
 
 
 def segment(arguments: argparse.Namespace) -> None:
