@@ -160,7 +160,7 @@ def test_single_images(tmp_path: Path) -> None:
     assert {number: tuple(scan[name] for name in names) for number, scan in by_number.items()} == {
         1: ("muscles", "ok", None, None),
         2: ("spine", "ok", None, None),
-        3: ("none", "excluded", "COVERAGE_PARTIAL", None),
+        3: ("none", "excluded", "WRONG_PLANE", None),
         4: ("none", "excluded", "TOO_FEW_SLICES", None),
         5: ("muscles", "ok", None, "FATSUP_NO_FI"),
         6: ("muscles", "warn", "SEQ_UNKNOWN", "SEQ_UNKNOWN"),

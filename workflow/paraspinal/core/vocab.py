@@ -36,6 +36,7 @@ class Reason(StrEnum):
     DERIVED_REFORMAT = "DERIVED_REFORMAT"
     LOCALIZER = "LOCALIZER"
     WRONG_BODY_PART = "WRONG_BODY_PART"
+    WRONG_PLANE = "WRONG_PLANE"  # coronal or steeply oblique: neither cross-sections nor levels
     MIXED_PATIENTS = "MIXED_PATIENTS"
     MIXED_STACKS = "MIXED_STACKS"
     SLICE_MISSING = "SLICE_MISSING"

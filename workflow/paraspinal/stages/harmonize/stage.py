@@ -67,7 +67,7 @@ def _role(row: Row) -> tuple[str, Reason | None, str]:
         return SPINE, None, ""
     if plane is Plane.AXIAL or (plane is Plane.OBLIQUE and tilt_deg(grid_of(row).normal) <= MAX_TILT_DEG):
         return MUSCLES, None, ""
-    return NO_ROLE, Reason.COVERAGE_PARTIAL, f"{plane.value} slices show neither cross-sections nor levels"
+    return NO_ROLE, Reason.WRONG_PLANE, f"{plane.value} slices show neither cross-sections nor levels"
 
 
 def _doubt(scan: Row, reason: Reason, detail: str) -> Row:
