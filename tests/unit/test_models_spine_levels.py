@@ -139,7 +139,9 @@ def test_a_second_possible_junction_raises_the_suspicion_or_stops_the_count() ->
     probabilities = stack.probabilities.copy()
     probabilities[:, :, row : row + 9, col : col + 8] = 0
     probabilities[:, 3, row : row + 9, col : col + 8] = 1
-    assert find_levels(replace(stack, probabilities=probabilities)).numbering is LevelNumbering.UNRESOLVED
+    undecided = find_levels(replace(stack, probabilities=probabilities))
+    assert undecided.numbering is LevelNumbering.UNRESOLVED
+    assert undecided.lstv_suspected
 
 
 def test_without_s1_nothing_is_numbered() -> None:

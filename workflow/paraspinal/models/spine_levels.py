@@ -50,8 +50,8 @@ AMBIGUOUS_RATIO = 0.5
 UNDECIDED_RATIO = 0.75
 """A second junction with this share of the evidence makes a transitional vertebra likely, or numbering impossible."""
 
-MIN_SACRUM_MM = 28.0
-"""Less sacrum than this in view might be a lumbar body, of that height, which the lower border of the image cuts."""
+MIN_SACRUM_MM = 32.0
+"""The height of a tall lumbar body: less sacrum in view might be such a body, cut by the lower border of the image."""
 
 MIN_S1_HEAT = 0.25
 HALF_S1_MM = 14.0
@@ -121,21 +121,21 @@ def find_levels(stack: SagittalStack) -> SpineLevels:
     last = int(scores.argmax())
     others = np.delete(scores, last)
     rival = float(others.max(initial=0.0)) / max(float(scores[last]), 1e-6)
-    is_seen = scores[last] >= MIN_EVIDENCE and np.sort(evidence[last])[1] >= MIN_SECOND_EVIDENCE
+    is_seen = bool(scores[last] >= MIN_EVIDENCE and np.sort(evidence[last])[1] >= MIN_SECOND_EVIDENCE)
+    is_suspected = is_seen and (rival > AMBIGUOUS_RATIO or last > 0)
     junction = float(scores[last]) * (1.0 - max(0.0, rival - 0.5))
     column = bodies[last:]
     measured = [_measure(stack, column, i) for i in range(len(column))]
     s1 = _s1(stack, column[0], measured[0], junction) if is_seen and rival <= UNDECIDED_RATIO else None
     if s1 is None:
         unnamed = tuple(_measure(stack, bodies, i) for i in range(len(bodies)))
-        return SpineLevels(unnamed, _discs(unnamed), LevelNumbering.UNRESOLVED, False, float(scores[last]))
+        return SpineLevels(unnamed, _discs(unnamed), LevelNumbering.UNRESOLVED, is_suspected, float(scores[last]))
     named = tuple(
         replace(level, level=name, label=vertebra_labels()[name], confidence=level.confidence * junction * certainty)
         for level, (name, certainty) in zip(measured, _count(column), strict=True)
         if name is not None
     )
     levels = (s1, *named)
-    is_suspected = rival > AMBIGUOUS_RATIO or last > 0
     return SpineLevels(levels, _discs(levels), LevelNumbering.COUNTED_FROM_SACRUM, is_suspected, junction)
 
 
