@@ -77,10 +77,10 @@ def test_levels_are_those_of_the_anatomy(joined: pd.DataFrame) -> None:
     assert set(slabs.level_numbering) == {"counted_from_sacrum"}
     per_scan = slabs.groupby("scan_id")["level"].nunique()
     assert (per_scan == 5).all()
-    # A level that is off by one vertebra shows in the psoas: its area doubles from L1 to L2 and from L2 to L3.
-    psoas = slabs[(slabs.muscle == "psoas_major") & slabs.level.isin(["L1", "L2", "L3"])]
-    error = (psoas.acsa_mm2 / psoas.acsa_mm2_true - 1).groupby([psoas.scan_id, psoas.level]).median()
-    assert error.abs().max() < 0.30
+    # Levels off by one vertebra would show in the psoas, which grows by a quarter to double from each to the next.
+    psoas = slabs[(slabs.muscle == "psoas_major") & slabs.level.isin(["L2", "L3", "L4"])]
+    error = (psoas.acsa_mm2 / psoas.acsa_mm2_true - 1).groupby(psoas.scan_id).median()
+    assert error.abs().max() < 0.15
 
 
 @pytest.mark.parametrize("muscle", ["multifidus", "erector_spinae", "psoas_major", "quadratus_lumborum"])
