@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from paraspinal.models.spine_anatomy import Region, sample_chain
+from paraspinal.models.spine_input import SpineClass, channels
 from paraspinal.models.spine_phantom import phantom_picture
-from paraspinal.models.spine_scene import Slice, SpineClass, Tissue, gaussians, sample_scene
-from paraspinal.models.spine_synthesis import CONTRAST_WEIGHTS, CONTRASTS, SpineTask, channels
+from paraspinal.models.spine_scene import Slice, Tissue, gaussians, sample_scene
+from paraspinal.models.spine_synthesis import CONTRAST_WEIGHTS, CONTRASTS, SpineTask
 from paraspinal.models.spine_view import HEATMAP_NAMES, SHAPE, centre_heatmaps
 
 

@@ -14,10 +14,8 @@ from paraspinal.core.vocab import LevelNumbering, Reason
 from paraspinal.models.inference import LoadedModel, predict_slices
 from paraspinal.models.preprocess import SAGITTAL_FRAME, SliceGrid, slice_grid
 from paraspinal.models.spine_bodies import SagittalStack
+from paraspinal.models.spine_input import PIXEL_MM, SpineClass, channels
 from paraspinal.models.spine_levels import DiscGeometry, LevelGeometry, SpineLevels, find_levels
-from paraspinal.models.spine_scene import SpineClass
-from paraspinal.models.spine_synthesis import channels
-from paraspinal.models.spine_view import PIXEL_MM
 
 MIN_SLICE_STEP_MM = 3.0
 """Thinner slices are skipped: neighbours that close tell the network nothing new."""

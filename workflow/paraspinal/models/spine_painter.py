@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paraspinal.models.spine_anatomy import Region
-from paraspinal.models.spine_scene import Field, Scene, Slice, SpineClass, Tissue
+from paraspinal.models.spine_input import Field, SpineClass
+from paraspinal.models.spine_scene import Scene, Slice, Tissue
 
 EDGE_MM = 2.0
 """Width over which two tissues blend: one pixel of the 2 mm grid."""

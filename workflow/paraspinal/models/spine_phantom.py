@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from paraspinal.models.spine_scene import Field, SpineClass, Tissue
+from paraspinal.models.spine_input import Field, SpineClass
+from paraspinal.models.spine_scene import Tissue
 from paraspinal.models.spine_view import Picture, centre_heatmaps, place, slice_position
 from paraspinal.phantom.anatomy import Anatomy, sample_parameters
 from paraspinal.phantom.tissue import Tissue as Body

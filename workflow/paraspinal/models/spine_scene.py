@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paraspinal.models.spine_anatomy import LINE_STEP_MM, SpineChain, sample_chain
-
-Field = NDArray[np.float32]
+from paraspinal.models.spine_input import Field
 
 HEATMAP_SIGMA_MM = 6.0
 """In-plane spread of a centre's heatmap: three pixels, wide enough to learn, narrow against a body."""
@@ -50,16 +49,6 @@ class Tissue(IntEnum):
     NERVE = 18
     POSTERIOR_BONE = 19
     FLUID = 20
-
-
-class SpineClass(IntEnum):
-    """Classes of the segmentation head."""
-
-    BACKGROUND = 0
-    VERTEBRAL_BODY = 1
-    DISC = 2
-    SACRUM = 3
-    CANAL = 4
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, special
 
+from paraspinal.models.spine_input import Field, SpineClass, channels
 from paraspinal.models.spine_painter import paint
 from paraspinal.models.spine_phantom import phantom_picture
-from paraspinal.models.spine_scene import Field, Slice, SpineClass, Tissue, sample_scene
+from paraspinal.models.spine_scene import Slice, Tissue, sample_scene
 from paraspinal.models.spine_view import (
     HEATMAP_NAMES,
     SHAPE,
@@ -27,9 +28,6 @@ from paraspinal.models.task import Sample
 
 PHANTOM_SHARE = 0.1
 """Share of samples cut from the procedural three-dimensional body instead of the painted column."""
-
-LOCAL_SIGMA_PX = 7.0
-"""Neighbourhood of the local z-score, 14 mm: about half a body."""
 
 T = Tissue
 CONTRASTS: dict[str, dict[Tissue, tuple[float, float]]] = {
@@ -212,29 +210,6 @@ def _painted_picture(rng: np.random.Generator, value: Field, noise: Field) -> Pi
         image = 0.5 * (image + paint(scene, cut, lateral + aside, value, noise).image)
     heatmaps = centre_heatmaps(points, view, lateral - cut.sway, chain.centre_mm[lumbar], chain.centre_mm[first])
     return Picture(image, canvas.classes, heatmaps, cut.v, view)
-
-
-def channels(picture: Field) -> Field:
-    """Turn a slice (H, W) of arbitrary scale into the network's two channels (2, H, W).
-
-    Intensity over the 97th percentile of the foreground, and the local z-score; zero pixels are padding.
-    """
-    inside = picture > 0
-    if not inside.any():
-        return np.zeros((2, *picture.shape), np.float32)
-    level = picture[inside]
-    foreground = level[level > 0.1 * level.mean()]
-    scaled = np.clip(picture / np.percentile(foreground, 97), 0, 2).astype(np.float32)
-    weight = _blur(inside.astype(np.float32), LOCAL_SIGMA_PX) + 1e-6
-    mean = _blur(scaled, LOCAL_SIGMA_PX) / weight
-    variance = _blur(scaled**2, LOCAL_SIGMA_PX) / weight - mean**2
-    local = (scaled - mean) / np.sqrt(np.maximum(variance, 0) + 0.02**2)
-    return np.stack([scaled, np.clip(local, -3, 3) * inside / 2]).astype(np.float32)
-
-
-def _blur(picture: Field, sigma: float) -> Field:
-    blurred: Field = ndimage.gaussian_filter(picture, sigma, truncate=2.5, mode="constant")
-    return blurred
 
 
 def _intensities(rng: np.random.Generator) -> Field:

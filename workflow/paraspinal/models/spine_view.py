@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from paraspinal.models.spine_scene import Field, gaussians
-
-PIXEL_MM = 2.0
-"""Grid of the network; a body is 12 to 17 pixels, a disc 3 to 6."""
+from paraspinal.models.spine_input import PIXEL_MM, Field
+from paraspinal.models.spine_scene import gaussians
 
 SHAPE = (160, 112)
 """Rows and columns of a sample: 320 x 224 mm."""

@@ -1,0 +1,53 @@
+"""What the spine network sees and says: its grid, classes and input channels, the same in training and use.
+
+Apart from the synthesis, so that a change to how training pictures are made re-runs no segmentation.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Field = NDArray[np.float32]
+
+PIXEL_MM = 2.0
+"""Grid of the network; a body is 12 to 17 pixels, a disc 3 to 6."""
+
+LOCAL_SIGMA_PX = 7.0
+"""Neighbourhood of the local z-score, 14 mm: about half a body."""
+
+
+class SpineClass(IntEnum):
+    """Classes of the segmentation head."""
+
+    BACKGROUND = 0
+    VERTEBRAL_BODY = 1
+    DISC = 2
+    SACRUM = 3
+    CANAL = 4
+
+
+def channels(picture: Field) -> Field:
+    """Turn a slice (H, W) of arbitrary scale into the network's two channels (2, H, W).
+
+    Intensity over the 97th percentile of the foreground, and the local z-score; zero pixels are padding.
+    """
+    inside = picture > 0
+    if not inside.any():
+        return np.zeros((2, *picture.shape), np.float32)
+    level = picture[inside]
+    foreground = level[level > 0.1 * level.mean()]
+    scaled = np.clip(picture / np.percentile(foreground, 97), 0, 2).astype(np.float32)
+    weight = _blur(inside.astype(np.float32), LOCAL_SIGMA_PX) + 1e-6
+    mean = _blur(scaled, LOCAL_SIGMA_PX) / weight
+    variance = _blur(scaled**2, LOCAL_SIGMA_PX) / weight - mean**2
+    local = (scaled - mean) / np.sqrt(np.maximum(variance, 0) + 0.02**2)
+    return np.stack([scaled, np.clip(local, -3, 3) * inside / 2]).astype(np.float32)
+
+
+def _blur(picture: Field, sigma: float) -> Field:
+    blurred: Field = ndimage.gaussian_filter(picture, sigma, truncate=2.5, mode="constant")
+    return blurred
