@@ -16,6 +16,9 @@ from paraspinal.core.vocab import Status
 
 console = Console()
 
+DEMO_SHARD_SIZE = 5
+"""Two shards of the nine visits, so that two cores have something to do."""
+
 
 def error_line(code: int, message: str, hint: str) -> str:
     """An error as one line that people and the run command can read."""
@@ -51,7 +54,13 @@ def demo(arguments: argparse.Namespace) -> None:
     from paraspinal.phantom.cohort import write_demo_cohort
 
     folder = arguments.folder.absolute()
-    settings = _settings(arguments, input=str(folder / "dicom"), private_dir=str(folder / "private"), out=arguments.out)
+    settings = _settings(
+        arguments,
+        input=str(folder / "dicom"),
+        private_dir=str(folder / "private"),
+        out=arguments.out,
+        shard_size=DEMO_SHARD_SIZE,
+    )
     if not (folder / "complete").exists():
         console.print("writing a phantom cohort as DICOM ...")
         write_demo_cohort(folder / "dicom")

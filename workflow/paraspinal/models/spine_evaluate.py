@@ -201,8 +201,8 @@ def spine_card(version: str, scores: list[VolumeScore], extra: tuple[Accuracy, .
             "Numbering is refused rather than guessed: where S1 is barely in view, two junctions look alike, or severe "
             "scoliosis leaves no slice along the column (eight of the 34 real volumes).",
             "Tested on two scanners and two contrasts; fat-suppressed and T1 spin-echo images were only simulated.",
-            "Post-processing thresholds and two revisions of the synthesis were made with the real test volumes in view; "
-            "the weights never saw them, but the numbers on them are optimistic.",
+            "Post-processing thresholds and two revisions of the synthesis were made with the real test volumes in "
+            "view; the weights never saw them, but the numbers on them are optimistic.",
             "The grid is 2 mm: end-plates are placed to about 1 to 2 mm, a little within the rim of the body.",
         ),
         accuracy=accuracy(scores) + extra,
