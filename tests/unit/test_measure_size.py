@@ -64,7 +64,7 @@ def test_cylinders(tmp_path: Path, how: str) -> None:
         assert body["volume_mm3"] == pytest.approx(area * 27.0, rel=WITHIN_1_PERCENT)
         assert body["rcsa_vb"] == pytest.approx(area / 1500.0, rel=WITHIN_1_PERCENT)
         assert body["n_slices"] == pytest.approx(27.0 / grid.spacing_mm[2])
-        assert body["is_fov_truncated"] is False
+        assert body["truncated_fov"] is False
         assert body["reason_code"] is None
         block = metric(row, "L1_L5", "slice_block", side)
         assert block["volume_mm3"] == pytest.approx(area * 179.0, rel=WITHIN_1_PERCENT)
@@ -193,13 +193,13 @@ def test_contact_with_the_border_in_plane(tmp_path: Path) -> None:
     grid = grid_of(extent_mm=(110.0, 130.0, 200.0))  # x reaches 55 mm; the muscle reaches 62 mm
     row = measured(tmp_path, grid, rods(grid, RADIUS_MM))
     body = metric(row, "L3", "vertebra_slab", "left")
-    assert (body["is_fov_truncated"], body["reason_code"]) == (True, "FOV_TRUNCATED")
+    assert (body["truncated_fov"], body["reason_code"]) == (True, "FOV_TRUNCATED")
 
 
 def test_end_slices_alone_are_no_truncation(tmp_path: Path) -> None:
     grid = grid_of()
     row = measured(tmp_path, grid, rods(grid, RADIUS_MM))
-    assert metric(row, "stack", "slice_block", "left")["is_fov_truncated"] is False
+    assert metric(row, "stack", "slice_block", "left")["truncated_fov"] is False
 
 
 def test_disc_group_has_areas_and_no_volume(tmp_path: Path) -> None:

@@ -205,7 +205,7 @@ _METRIC_VALUES = (
     Column("slice_tilt_deg", FLOAT, "angle between slice normal and body axis", "degree", "", _NO_VALUE),
     Column("asym_signed_pct", FLOAT, "left minus right", "%", "100 (L-R) / ((L+R)/2) of acsa", "a side is missing"),
     Column("asym_abs_pct", FLOAT, "size of the asymmetry", "%", "|asym_signed_pct|", "a side is missing"),
-    Column("is_fov_truncated", BOOL, "the muscle touches the border of the image in plane", "", "", _NO_VALUE),
+    Column("truncated_fov", BOOL, "the muscle touches the border of the image in plane", "", "", _NO_VALUE),
     Column("fi", FLOAT, "fat infiltration", "1", "see fi_method", "see fi_reason_code"),
     Column("fi_eroded", FLOAT, "fi of the mask eroded by one voxel in plane", "1", "see fi_method", "fi is null"),
     Column("fi_dilated", FLOAT, "fi of the mask dilated by one voxel in plane", "1", "see fi_method", "fi is null"),

@@ -74,7 +74,7 @@ def size_of(region: Region, slab: Row, slices: Slices, min_coverage_frac: float)
         "csa_perp_mm2": acsa * abs(float(np.cos(np.radians(tilt)))),
         "rcsa_vb": _ratio(acsa, slab["body_area_mm2"]),
         "rcsa_disc": _ratio(acsa, slab["disc_area_mm2"]),
-        "is_fov_truncated": is_truncated,
+        "truncated_fov": is_truncated,
         "reason_code": _reason(held, is_covered, is_truncated, slab),
     }
 
