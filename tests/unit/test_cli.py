@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from paraspinal.cli.commands import error_line
 from paraspinal.cli.main import DATA_ERROR_EXIT, main
 from paraspinal.cohort.engine import _failure
 from paraspinal.core import errors
-from paraspinal.core.errors import ParaspinalError
+from paraspinal.core.errors import ParaspinalError, error_line
 from paraspinal.core.registry import INVENTORY_PATH
 from paraspinal.core.schemas import INVENTORY
 

@@ -20,11 +20,6 @@ DEMO_SHARD_SIZE = 5
 """Two shards of the nine visits, so that two cores have something to do."""
 
 
-def error_line(code: int, message: str, hint: str) -> str:
-    """An error as one line that people and the run command can read."""
-    return f"paraspinal: error {code}: {message}" + (f" - hint: {hint}" if hint else "")
-
-
 def _settings(arguments: argparse.Namespace, **over: Any) -> Settings:
     config: dict[str, Any] = {k: v for k, v in over.items() if v}
     for assignment in arguments.set:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from paraspinal import __version__
 from paraspinal.cli import commands
-from paraspinal.core.errors import DataError, ParaspinalError
+from paraspinal.core.errors import DataError, ParaspinalError, error_line
 
 DATA_ERROR_EXIT = 10
 """Exit code when a single image given on the command line cannot be processed."""
@@ -23,10 +23,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments.command(arguments)
     except ParaspinalError as error:
-        print(commands.error_line(error.exit_code, error.message, error.hint), file=sys.stderr)
+        print(error_line(error.exit_code, error.message, error.hint), file=sys.stderr)
         return error.exit_code
     except DataError as error:
-        print(commands.error_line(DATA_ERROR_EXIT, str(error), "the image cannot be processed"), file=sys.stderr)
+        print(error_line(DATA_ERROR_EXIT, str(error), "the image cannot be processed"), file=sys.stderr)
         return DATA_ERROR_EXIT
     except KeyboardInterrupt:
         return 130

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -102,38 +103,30 @@ def _inventory(results: Path) -> pa.Table:
     return INVENTORY.arrow(rows)
 
 
-def _visits(inventory: pa.Table) -> pa.Table:
-    """Days from the first visit, and the number of the visit, for each session."""
+def _visits(inventory: pa.Table) -> dict[tuple[str, str], dict[str, int | None]]:
+    """Days from the first visit, and the number of the visit, by (subject, session)."""
     sessions = inventory.select(["subject", "session", "days_from_first_visit"]).filter(
         pc.is_valid(inventory["session"])
     )
     frame = sessions.group_by(["subject", "session"]).aggregate([("days_from_first_visit", "min")]).to_pandas()
-    frame = frame.rename(columns={"days_from_first_visit_min": "days_from_first_visit"})
-    frame["visit"] = frame.groupby("subject")["days_from_first_visit"].rank(method="dense")
-    return pa.Table.from_pandas(
-        frame,
-        schema=pa.schema(
-            [
-                ("subject", pa.string()),
-                ("session", pa.string()),
-                ("days_from_first_visit", pa.int64()),
-                ("visit", pa.int64()),
-            ]
-        ),
-        preserve_index=False,
-        safe=False,
-    )
+    days = frame["days_from_first_visit_min"]
+    visit = days.groupby(frame["subject"]).rank(method="dense")
+    columns = (frame["subject"], frame["session"], days.astype("Int64"), visit.astype("Int64"))
+    return {
+        (subject, session): {"days_from_first_visit": _int(day), "visit": _int(number)}
+        for subject, session, day, number in zip(*columns, strict=True)
+    }
 
 
-def _scans(quality: pa.Table, visits: pa.Table) -> pa.Table:
-    frame = visits.to_pylist()
-    lookup = {(row["subject"], row["session"]): row for row in frame}
-    found = [
-        lookup.get((s, v), {})
-        for s, v in zip(quality["subject"].to_pylist(), quality["session"].to_pylist(), strict=True)
-    ]
+def _int(value: Any) -> int | None:
+    return None if pd.isna(value) else int(value)
+
+
+def _scans(quality: pa.Table, visits: dict[tuple[str, str], dict[str, int | None]]) -> pa.Table:
+    keys = zip(quality["subject"].to_pylist(), quality["session"].to_pylist(), strict=True)
+    found = [visits[key] for key in keys]
     for name in ("days_from_first_visit", "visit"):
-        quality = quality.append_column(name, pa.array([row.get(name) for row in found], pa.int64()))
+        quality = quality.append_column(name, pa.array([visit[name] for visit in found], pa.int64()))
     return quality
 
 
@@ -212,7 +205,7 @@ def _check_breaker(inventory: pa.Table, shards: list[dict[str, pa.Table]], break
     }
     for what, rows in groups.items():
         counted = [row for row in rows if row["status"] != Status.EXCLUDED.value]
-        bad = [row for row in counted if row["status"] in (Status.FAILED.value, Status.UPSTREAM_FAILED.value)]
+        bad = [row for row in counted if Status(row["status"]).is_failure]
         if len(counted) >= breaker.min_items and len(bad) > breaker.max_failed_frac * len(counted):
             reasons = ", ".join(f"{reason} {n}" for reason, n in Counter(r["reason_code"] for r in bad).most_common(3))
             raise CircuitBreakerError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import time
@@ -19,13 +18,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from paraspinal.cohort.plan import stage_params
 from paraspinal.cohort.runs import private_run_file, run_lock
 from paraspinal.cohort.status import status
-from paraspinal.core.errors import InputError, ParaspinalError, WorkflowError
+from paraspinal.core.errors import InputError, ParaspinalError, WorkflowError, find_error
 from paraspinal.core.files import sweep_temporaries, write_text
 from paraspinal.core.paths import SNAKEFILE
 from paraspinal.core.settings import Settings
+from paraspinal.core.vocab import Status
+from paraspinal.stages.ingest.walk import input_root
 
 POLL_SECONDS = 1.0
-_ERROR_LINE = re.compile(r"^paraspinal: error (\d+): (.*?)(?: - hint: (.*))?$", re.MULTILINE)
 
 
 def run_workflow(settings: Settings, cores: int, profile: Path | None, more: Sequence[str], console: Console) -> None:
@@ -77,14 +77,7 @@ def _environment() -> dict[str, str]:
 
 
 def _check_input(settings: Settings) -> None:
-    if not settings.input:
-        raise InputError("no input folder given", hint="make run DICOM=<folder>, or paraspinal run <folder>")
-    folder = Path(settings.input).expanduser()
-    if not folder.is_dir():
-        raise InputError("the input folder does not exist", hint="check the path")
-    if not os.access(folder, os.R_OK | os.X_OK):
-        raise InputError("the input folder cannot be read", hint="check its permissions")
-    if not any(files for _, _, files in os.walk(folder)):
+    if not any(files for _, _, files in os.walk(input_root(settings.input))):
         raise InputError("the input folder holds no files", hint="check the path")
 
 
@@ -109,7 +102,7 @@ def _bars(results: Path) -> Group:
         TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}")
     )
     for found in status(results):
-        bad = sum(n for key, n in found.items.items() if key in ("failed", "upstream_failed"))
+        bad = sum(n for name, n in found.items.items() if Status(name).is_failure)
         bars.add_task(found.stage, completed=found.done, total=found.total or None, note=f"{bad} failed" if bad else "")
     return Group(bars)
 
@@ -133,9 +126,7 @@ def _failure(results: Path, began: float, returncode: int) -> ParaspinalError:
         (p for p in (results / "logs").rglob("*.log") if p.stat().st_mtime >= began), key=lambda p: p.stat().st_mtime
     )
     for path in logs:
-        found = _ERROR_LINE.search(path.read_text(encoding="utf-8", errors="replace"))
-        if found:
-            error = ParaspinalError(found[2], hint=found[3] or "")
-            error.exit_code = int(found[1])
+        error = find_error(path.read_text(encoding="utf-8", errors="replace"))
+        if error:
             return error
     return WorkflowError(f"the workflow ended with code {returncode}", hint="see logs/engine.log in the results folder")

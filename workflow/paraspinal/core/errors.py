@@ -6,6 +6,8 @@ different: it says that one input cannot be processed, and the shard loop record
 
 from __future__ import annotations
 
+import re
+
 from paraspinal.core.vocab import Reason
 
 
@@ -66,6 +68,24 @@ class WorkflowError(ParaspinalError):
     """The workflow engine ended with an error."""
 
     exit_code = 9
+
+
+_ERROR_LINE = re.compile(r"^paraspinal: error (\d+): (.*?)(?: - hint: (.*))?$", re.MULTILINE)
+
+
+def error_line(code: int, message: str, hint: str) -> str:
+    """Write an error as one line that people and :func:`find_error` can read."""
+    return f"paraspinal: error {code}: {message}" + (f" - hint: {hint}" if hint else "")
+
+
+def find_error(text: str) -> ParaspinalError | None:
+    """Read back the first error line of a job's log, with its exit code; None if there is none."""
+    found = _ERROR_LINE.search(text)
+    if not found:
+        return None
+    error = ParaspinalError(found[2], hint=found[3] or "")
+    error.exit_code = int(found[1])
+    return error
 
 
 class DataError(Exception):

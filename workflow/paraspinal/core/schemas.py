@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from paraspinal.core.tables import Column, Table, columns_of
+from paraspinal.core.tables import Column, Table
 
 TEXT, INT, FLOAT, BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 TEXTS, FLOATS = pa.list_(TEXT), pa.list_(FLOAT)
@@ -21,6 +21,7 @@ STATE = (
     Column("reason_code", TEXT, "why the status is not ok; closed list", null_meaning="status is ok"),
     Column("detail", TEXT, "a few words on the reason, free of identifiers", null_meaning="nothing to add"),
 )
+_RECEIPT = Column("activity_id", TEXT, "receipt of the computation")
 _SERIES = (
     Column("site", TEXT, "keyed pseudonym of the institution", null_meaning=_NOT_STATED),
     Column("manufacturer", TEXT, "scanner vendor", null_meaning=_NOT_STATED),
@@ -85,7 +86,7 @@ CONVERT = Table(
         *SESSION_STACKS.columns,
         Column("image_path", TEXT, "NIfTI image, relative to the results", null_meaning="not converted"),
         Column("image_sha256", TEXT, "sha256 of the image", null_meaning="not converted"),
-        Column("activity_id", TEXT, "receipt of the computation"),
+        _RECEIPT,
     ),
     SESSION_STACKS.key,
 )
@@ -112,7 +113,7 @@ _SCAN = (
 HARMONIZE = Table(
     "harmonize",
     "One row per scan: stacks that belong together, with the checks that decide what may be measured.",
-    (*_SCAN, *STATE, Column("activity_id", TEXT, "receipt of the computation")),
+    (*_SCAN, *STATE, _RECEIPT),
     ("subject", "session", "scan_id"),
 )
 
@@ -157,7 +158,7 @@ _SEGMENT = (
 SEGMENT = Table(
     "segment",
     "One row per scan: muscles on axial, spine on sagittal images.",
-    (*_SCAN, *_SEGMENT, *STATE, Column("activity_id", TEXT, "receipt of the computation")),
+    (*_SCAN, *_SEGMENT, *STATE, _RECEIPT),
     HARMONIZE.key,
 )
 
@@ -171,7 +172,7 @@ _LEVELS = (
 LEVELS_SHARD = Table(
     "levels_shard",
     "One row per scan: which slices belong to which level.",
-    (*SEGMENT.columns[:-4], *_LEVELS, *SEGMENT.columns[-4:]),
+    (*_SCAN, *_SEGMENT, *_LEVELS, *STATE, _RECEIPT),
     HARMONIZE.key,
 )
 
@@ -242,9 +243,12 @@ MEASURE = Table(
     "measure",
     "One row per scan with its metric rows.",
     (
-        *LEVELS_SHARD.columns[:-4],
+        *_SCAN,
+        *_SEGMENT,
+        *_LEVELS,
         Column("metrics", pa.list_(METRIC), "metric rows of the scan", null_meaning="not measured"),
-        *LEVELS_SHARD.columns[-4:],
+        *STATE,
+        _RECEIPT,
     ),
     HARMONIZE.key,
 )
@@ -259,7 +263,7 @@ QUALITY_SHARD = Table(
         Column("flags", pa.list_(FLAG), "what is doubtful", null_meaning="not judged"),
         Column("overlay_path", TEXT, "picture of the outlines", null_meaning="nothing to show"),
         *STATE,
-        Column("activity_id", TEXT, "receipt of the computation"),
+        _RECEIPT,
     ),
     HARMONIZE.key,
 )
@@ -268,7 +272,7 @@ SCANS = Table(
     "scans",
     "One row per usable image (a Dixon acquisition is one row).",
     (
-        *columns_of(QUALITY_SHARD.columns, [c.name for c in _SCAN]),
+        *_SCAN,
         Column("days_from_first_visit", INT, "days since the person's first visit", "day", null_meaning=_NOT_STATED),
         Column("visit", INT, "number of the visit, 1 is the first", null_meaning=_NOT_STATED),
         Column("dseg_path", TEXT, "label map in the native grid", null_meaning="not segmented"),
@@ -300,7 +304,7 @@ LEVELS = Table(
         Column("level_confidence", FLOAT, "trust in the level, 0 to 1", "1", null_meaning="no levels"),
         Column("lstv_suspected", BOOL, "a transitional vertebra is suspected", null_meaning="no levels"),
         Column("reason_code", TEXT, "why the level is null or doubtful", null_meaning="nothing to say"),
-        Column("activity_id", TEXT, "receipt of the computation"),
+        _RECEIPT,
     ),
     ("subject", "session", "scan_id", "level", "level_scheme"),
 )
@@ -317,7 +321,7 @@ QUALITY = Table(
         Column("light", TEXT, "green: nothing doubtful | amber: doubtful, or excluded from measuring | red: failed"),
         Column("reason_code", TEXT, "what is doubtful", null_meaning="nothing"),
         Column("detail", TEXT, "measured value and limit", null_meaning="nothing to add"),
-        Column("activity_id", TEXT, "receipt of the computation"),
+        _RECEIPT,
     ),
     ("subject", "session", "scan_id", "muscle", "side", "level", "reason_code"),
 )

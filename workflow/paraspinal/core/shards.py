@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -93,20 +93,26 @@ class Stage:
         columns = [(field.name, str(field.type)) for field in self.writes.schema]
         return sha256_json([code_digest(self.module), columns])[:16]
 
-    def activity(self, rows: list[Row], settings: Settings, models: Mapping[str, str]) -> Activity:
-        """Describe what this stage would do to a unit; how upstream got its rows does not matter, only what they say.
-
-        ``models`` is what ``self.models`` said of these settings: hashing weights is for once a shard, not once a unit.
-        """
-        roles = {row.get("role") for row in rows}
+    def recipe(self, settings: Settings) -> Activity:
+        """Describe what this stage does under these settings, before any rows; once a shard, for it hashes weights."""
         return Activity(
             stage=self.name,
             code_digest=self.code,
             parameters=self.parameters(settings),
             tools=self.tools(),
-            models={role: sha256 for role, sha256 in models.items() if role in roles},
-            inputs_sha256=sha256_json([{k: v for k, v in row.items() if k != "activity_id"} for row in rows]),
+            models=self.models(settings),
+            inputs_sha256="",
         )
+
+
+def applied(recipe: Activity, rows: list[Row]) -> Activity:
+    """Describe a recipe applied to a unit; how upstream got its rows does not matter, only what they say."""
+    roles = {row.get("role") for row in rows}
+    return replace(
+        recipe,
+        models={role: sha256 for role, sha256 in recipe.models.items() if role in roles},
+        inputs_sha256=sha256_json([{k: v for k, v in row.items() if k != "activity_id"} for row in rows]),
+    )
 
 
 @dataclass(frozen=True)
@@ -207,12 +213,12 @@ def _run_shard(stage: Stage, before: str, results: Path, settings: Settings, sha
     computed = reused = 0
     rows_out: list[Row] = []
     shared: dict[str, Any] = {}
-    models = stage.models(settings)
+    recipe = stage.recipe(settings)
     units = units_of(stage, stage.reads.read(shard_path(results, before, shard)))
     for number, (unit, rows) in enumerate(units):
         _report_progress(results, stage.name, shard, number, len(units))
         path = receipt_path(results, stage.name, unit)
-        activity = stage.activity(rows, settings, models)
+        activity = applied(recipe, rows)
         receipt = Receipt.read(path)
         if receipt and receipt.activity.id == activity.id and receipt.still_holds(results):
             reused += 1

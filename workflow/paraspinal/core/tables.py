@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,9 +98,3 @@ def write_arrow(path: Path, table: pa.Table) -> None:
     """Write an Arrow table atomically as Parquet."""
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
-
-
-def columns_of(source: Sequence[Column], names: Iterable[str]) -> tuple[Column, ...]:
-    """Pick columns by name, in the order of ``names``."""
-    by_name = {c.name: c for c in source}
-    return tuple(by_name[n] for n in names)

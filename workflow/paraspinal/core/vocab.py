@@ -20,6 +20,11 @@ class Status(StrEnum):
         """Whether the next stage may work on the item."""
         return self in (Status.OK, Status.WARN)
 
+    @property
+    def is_failure(self) -> bool:
+        """Whether the item was lost to a fault in it, here or before."""
+        return self in (Status.FAILED, Status.UPSTREAM_FAILED)
+
 
 class Reason(StrEnum):
     """Why an item is not plainly ``ok``; closed: a new code is a reviewed change."""

@@ -36,8 +36,6 @@ class Paint(IntEnum):
     LIVER = 17
 
 
-FATS = (Paint.SUBCUTANEOUS_FAT, Paint.VISCERAL_FAT)
-
 # Relative signal of each tissue, fat of T1w = 1: rounded textbook appearance, jittered at every draw.
 _T1, _T2, _WATER, _FAT, _STIR = range(5)
 _TABLE = np.array(

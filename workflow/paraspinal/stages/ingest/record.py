@@ -33,11 +33,6 @@ class FileRecord:
     values: Values = field(default_factory=dict)
     frames: list[Values] = field(default_factory=list)
 
-    @property
-    def is_image(self) -> bool:
-        """Whether the file holds, or should hold, an image of somebody."""
-        return bool(self.values)
-
     def planes(self) -> Iterator[Values]:
         """Yield the values of every image plane of the file; ``frame`` is its index, or missing in a single image."""
         if not self.frames:

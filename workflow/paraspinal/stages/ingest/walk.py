@@ -67,7 +67,7 @@ def input_root(text: str) -> bytes:
     The message never names the path.
     """
     if not text:
-        raise InputError("no input folder is set", hint="set input to a folder with DICOM, BIDS or NIfTI")
+        raise InputError("no input folder is set", hint="make run DICOM=<folder>, or paraspinal run <folder>")
     root = os.path.abspath(os.path.expanduser(os.fsencode(text)))
     if not os.path.exists(root):
         raise InputError("the input folder does not exist", hint="check input in the configuration")
