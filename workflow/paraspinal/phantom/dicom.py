@@ -86,13 +86,17 @@ class Timing:
 
 @dataclass(frozen=True)
 class Part:
-    """One image volume (z, y, x) of a series with its ImageType; relative signal (1 = brightest tissue)."""
+    """One image volume (z, y, x) of a series with its ImageType; relative signal (1 = brightest tissue).
+
+    `classic_type` is the type that makers repeat in the old words inside a multi-frame file, where it differs.
+    """
 
     array: np.ndarray
     image_type: tuple[str, ...]
     te_ms: float | None = None
     slope: float | None = None
     dixon: DixonPart | None = None
+    classic_type: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,8 @@ class Series:
         return replace(self, parts=tuple(p for p in self.parts if p.dixon is not part))
 
 
-def _number(value: float) -> DSfloat:
+def number(value: float) -> DSfloat:
+    """Write a number as a decimal string that fits its 16 characters."""
     return DSfloat(float(value), auto_format=True)
 
 
@@ -132,18 +137,17 @@ def datasets(series: Series, visit: Visit, scanner: Scanner) -> list[Dataset]:
     return [_dataset(series, visit, scanner, n, k, series.first_instance + i) for i, (n, k) in enumerate(plan)]
 
 
-def _dataset(series: Series, visit: Visit, scanner: Scanner, n: int, k: int, instance: int) -> FileDataset:
-    part, grid = series.parts[n], series.grid
+def new_instance(series: Series, visit: Visit, scanner: Scanner, sop_class: str, instance: int) -> FileDataset:
+    """Begin an instance of a series: identity, visit, scanner and names, but no image yet."""
     uid = visit.uid("instance", series.number, instance)
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = MR_STORAGE
+    meta.MediaStorageSOPClassUID = sop_class
     meta.MediaStorageSOPInstanceUID = uid
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = IMPLEMENTATION_UID
     ds = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
     ds.SpecificCharacterSet = "ISO_IR 100"
-    ds.SOPClassUID, ds.SOPInstanceUID = MR_STORAGE, uid
-    ds.ImageType = list(part.image_type)
+    ds.SOPClassUID, ds.SOPInstanceUID = sop_class, uid
     _describe_visit(ds, visit, scanner)
     ds.Modality = "MR"
     ds.StudyInstanceUID = visit.uid("study")
@@ -151,16 +155,24 @@ def _dataset(series: Series, visit: Visit, scanner: Scanner, n: int, k: int, ins
     ds.FrameOfReferenceUID = visit.uid("frame of reference")
     ds.SeriesNumber, ds.InstanceNumber, ds.AcquisitionNumber = series.number, instance, 1
     ds.SeriesDescription, ds.ProtocolName = series.description, series.protocol
-    ds.BodyPartExamined = series.body_part
+    if series.body_part:
+        ds.BodyPartExamined = series.body_part
     ds.PatientPosition = "HFS"
-    _describe_timing(ds, series.timing, part)
-    ds.SpacingBetweenSlices = _number(grid.spacing_mm[2])
-    ds.SliceThickness = _number(series.thickness_mm or grid.spacing_mm[2])
+    return ds
+
+
+def _dataset(series: Series, visit: Visit, scanner: Scanner, n: int, k: int, instance: int) -> FileDataset:
+    part, grid = series.parts[n], series.grid
+    ds = new_instance(series, visit, scanner, MR_STORAGE, instance)
+    ds.ImageType = list(part.image_type)
+    describe_timing(ds, series.timing, part)
+    ds.SpacingBetweenSlices = number(grid.spacing_mm[2])
+    ds.SliceThickness = number(series.thickness_mm or grid.spacing_mm[2])
     position = grid.to_world(np.array([0, 0, k]))
-    ds.ImagePositionPatient = [_number(v) for v in position]
-    ds.ImageOrientationPatient = [_number(v) for v in (*grid.axes[:, 0], *grid.axes[:, 1])]
-    ds.SliceLocation = _number(float(position @ grid.normal))
-    ds.PixelSpacing = [_number(grid.spacing_mm[1]), _number(grid.spacing_mm[0])]
+    ds.ImagePositionPatient = [number(v) for v in position]
+    ds.ImageOrientationPatient = [number(v) for v in (*grid.axes[:, 0], *grid.axes[:, 1])]
+    ds.SliceLocation = number(float(position @ grid.normal))
+    ds.PixelSpacing = [number(grid.spacing_mm[1]), number(grid.spacing_mm[0])]
     _store_pixels(ds, part.array[k], part.slope, series.is_signed)
     return ds
 
@@ -174,55 +186,66 @@ def _describe_visit(ds: Dataset, visit: Visit, scanner: Scanner) -> None:
     ds.ReferringPhysicianName = ""
     ds.PatientID, ds.PatientName = visit.patient_id, visit.patient_name
     ds.PatientSex, ds.PatientBirthDate, ds.PatientAge = visit.sex, visit.birth_date, visit.age
-    ds.PatientSize, ds.PatientWeight = _number(visit.height_m), _number(visit.weight_kg)
+    ds.PatientSize, ds.PatientWeight = number(visit.height_m), number(visit.weight_kg)
     ds.Manufacturer, ds.ManufacturerModelName = scanner.manufacturer, scanner.model
     ds.SoftwareVersions = scanner.software
     ds.InstitutionName, ds.StationName = scanner.institution, scanner.station
-    ds.MagneticFieldStrength = _number(scanner.field_strength_t)
+    ds.MagneticFieldStrength = number(scanner.field_strength_t)
 
 
-def _describe_timing(ds: Dataset, timing: Timing, part: Part) -> None:
+def describe_timing(ds: Dataset, timing: Timing, part: Part) -> None:
+    """Write pulse sequence and times as classic images do."""
     ds.ScanningSequence = timing.scanning_sequence.split("\\")
     ds.SequenceVariant = timing.variant.split("\\")
     ds.ScanOptions = timing.options.split("\\")
     ds.MRAcquisitionType = "3D" if timing.is_3d else "2D"
     if timing.name:
         ds.SequenceName = timing.name
-    ds.RepetitionTime = _number(timing.tr_ms)
-    ds.EchoTime = _number(part.te_ms if part.te_ms is not None else timing.te_ms)
-    ds.FlipAngle = _number(timing.flip_deg)
+    ds.RepetitionTime = number(timing.tr_ms)
+    ds.EchoTime = number(part.te_ms if part.te_ms is not None else timing.te_ms)
+    ds.FlipAngle = number(timing.flip_deg)
     if timing.ti_ms is not None:
-        ds.InversionTime = _number(timing.ti_ms)
-    ds.EchoTrainLength, ds.EchoNumbers, ds.NumberOfAverages = timing.echo_train, 1, _number(1)
+        ds.InversionTime = number(timing.ti_ms)
+    ds.EchoTrainLength, ds.EchoNumbers, ds.NumberOfAverages = timing.echo_train, 1, number(1)
 
 
 def _store_pixels(ds: Dataset, plane: np.ndarray, slope: float | None, is_signed: bool) -> None:
-    """Quantise one plane; the stored value times the slope is the relative signal times PIXEL_SCALE."""
-    scaled = np.rint(plane * (PIXEL_SCALE / (slope or 1.0)))
-    stored = np.clip(scaled, 0, 2**_STORED_BITS - 1).astype(np.int16 if is_signed else np.uint16)
-    ds.Rows, ds.Columns = plane.shape
+    stored = quantised(plane, slope, is_signed)
+    describe_pixels(ds, stored)
+    if slope is not None:
+        ds.RescaleSlope, ds.RescaleIntercept, ds.RescaleType = number(slope), number(0), "US"
+    ds.WindowCenter, ds.WindowWidth = number(float(stored.max()) / 2), number(max(float(stored.max()), 1.0))
+    ds.PixelData = stored.tobytes()
+
+
+def quantised(signal: np.ndarray, slope: float | None, is_signed: bool) -> np.ndarray:
+    """Quantise relative signal; the stored value times the slope is the relative signal times PIXEL_SCALE."""
+    scaled = np.rint(signal * (PIXEL_SCALE / (slope or 1.0)))
+    return np.clip(scaled, 0, 2**_STORED_BITS - 1).astype(np.int16 if is_signed else np.uint16)
+
+
+def describe_pixels(ds: Dataset, stored: np.ndarray) -> None:
+    """Write the form of stored pixels, (..., row, column)."""
+    is_signed = stored.dtype == np.int16
+    ds.Rows, ds.Columns = stored.shape[-2:]
     ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
     ds.BitsAllocated = 16
     ds.BitsStored = 16 if is_signed else _STORED_BITS
     ds.HighBit = ds.BitsStored - 1
     ds.PixelRepresentation = int(is_signed)
-    if slope is not None:
-        ds.RescaleSlope, ds.RescaleIntercept, ds.RescaleType = _number(slope), _number(0), "US"
-    ds.WindowCenter, ds.WindowWidth = _number(float(stored.max()) / 2), _number(max(float(stored.max()), 1.0))
-    ds.PixelData = stored.tobytes()
 
 
-def dicom_name(number: int) -> str:
+def dicom_name(position: int) -> str:
     """Name a file by its running number, as most exports do."""
-    return f"IM{number:05d}.dcm"
+    return f"IM{position:05d}.dcm"
 
 
 def write(items: Sequence[Dataset], folder: Path, name: Callable[[int], str] = dicom_name) -> list[Path]:
     """Write datasets into a folder (created) under `name(1)`, `name(2)`, ... and return the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for number, ds in enumerate(items, start=1):
-        path = folder / name(number)
+    for position, ds in enumerate(items, start=1):
+        path = folder / name(position)
         ds.save_as(path, enforce_file_format=True)
         paths.append(path)
     return paths
