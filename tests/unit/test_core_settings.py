@@ -101,6 +101,18 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         read_config(tmp_path / "none.yaml", {})
 
 
-def test_public_settings_do_not_name_the_input() -> None:
-    found: Settings = load_settings(read_config(None, {"input": "/data/Jane_Doe"}))
+def test_public_settings_name_neither_input_nor_sheets() -> None:
+    sheets = {"people_sheet": "/data/Jane_Doe.tsv", "override_sheet": "/data/Jane_Doe/fix.tsv"}
+    found: Settings = load_settings(read_config(None, {"input": "/data/Jane_Doe", "ingest": sheets}))
     assert "Jane" not in repr(found.public())
+    assert set(found.public()["ingest"]) == set(CONFIG["ingest"])
+    assert repr(found.private_paths()).count("Jane") == 3
+
+
+def test_relative_paths_are_relative_to_where_the_run_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = load_settings(read_config(None, {"input": "in", "ingest": {"people_sheet": "who.tsv"}}))
+    assert (found.input, found.ingest.people_sheet) == (str(tmp_path / "in"), str(tmp_path / "who.tsv"))
+    assert found.ingest.override_sheet == ""

@@ -16,7 +16,7 @@ import yaml
 
 from paraspinal.core.errors import ConfigError, ResultsError
 from paraspinal.core.files import write_text_if_changed
-from paraspinal.core.settings import Settings, load_settings
+from paraspinal.core.settings import SHEETS, Settings, load_settings, merge, read_config
 
 RUN_CONFIG = "run_config.yaml"
 _held: list[IO[str]] = []
@@ -42,7 +42,7 @@ def begin_run(settings: Settings) -> None:
     _held.append(_lock(results))
     write_text_if_changed(results / RUN_CONFIG, yaml.safe_dump(settings.public(), sort_keys=False))
     record = private_run_file(settings.private_path, results, ".json")
-    write_text_if_changed(record, json.dumps({"input": settings.input}))
+    write_text_if_changed(record, json.dumps(settings.private_paths()))
     record.chmod(0o600)
 
 
@@ -54,12 +54,14 @@ def settings_of(results: Path) -> Settings:
     try:
         config = yaml.safe_load((results / RUN_CONFIG).read_text(encoding="utf-8"))
         record = private_run_file(Path(config["private_dir"]).expanduser(), results, ".json")
-        found = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {"input": ""}
+        kept = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
     except (OSError, TypeError, KeyError, ValueError, yaml.YAMLError):
         raise ConfigError(
             "the results folder has no run_config.yaml of a run", hint="start with: paraspinal run"
         ) from None
-    return load_settings({**config, "input": found["input"], "out": str(results)})
+    # A run begun before a key was added lacks it: the defaults stand below what was recorded.
+    nothing = {"input": "", "ingest": dict.fromkeys(SHEETS, "")}
+    return load_settings(read_config(None, merge(merge(config, nothing), {**kept, "out": str(results)})))
 
 
 @contextmanager

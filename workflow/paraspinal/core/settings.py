@@ -13,6 +13,9 @@ import yaml
 from paraspinal.core.errors import ConfigError
 from paraspinal.core.paths import DEFAULT_CONFIG, PROJECT, SCHEMAS
 
+SHEETS = ("people_sheet", "override_sheet")
+"""Keys of ``ingest`` that name the user's sheets."""
+
 
 @dataclass(frozen=True)
 class IngestSettings:
@@ -20,6 +23,9 @@ class IngestSettings:
 
     workers: int
     max_series_files: int
+    max_archive_gib: float
+    people_sheet: str
+    override_sheet: str
 
 
 @dataclass(frozen=True)
@@ -96,8 +102,13 @@ class Settings:
         return PROJECT / Path(self.segment.models_folder).expanduser()
 
     def public(self) -> dict[str, Any]:
-        """The configuration as it may stand in the results: without the path of the input."""
-        return {**asdict(self), "input": "(private)", "out": "."}
+        """The configuration as it may stand in the results: without what :meth:`private_paths` names."""
+        hidden = {"input": "(private)", "ingest": dict.fromkeys(SHEETS, "(private)")}
+        return merge({**asdict(self), "out": "."}, hidden)
+
+    def private_paths(self) -> dict[str, Any]:
+        """Paths that may name people, nested as in the configuration: the input and the user's sheets."""
+        return {"input": self.input, "ingest": {name: getattr(self.ingest, name) for name in SHEETS}}
 
 
 _GROUPS = {
@@ -126,14 +137,16 @@ def load_settings(config: dict[str, Any]) -> Settings:
         error = errors[0]
         where = ".".join(str(p) for p in error.path) or "the top level"
         raise ConfigError(f"configuration, {where}: {error.message}", hint="config/config.yaml lists every key")
-    found = {**config, "out": _absolute(config["out"]), "input": _absolute(config["input"])}
+    sheets = {name: _absolute(config["ingest"][name]) for name in SHEETS}
+    absolute = {"out": _absolute(config["out"]), "input": _absolute(config["input"]), "ingest": sheets}
+    found = merge(config, absolute)
     if not config["private_dir"].startswith("~"):  # somebody's home stays ``~``, for this is written into the results
         found["private_dir"] = _absolute(config["private_dir"])
     return Settings(**{k: _GROUPS[k](**v) if k in _GROUPS else v for k, v in found.items()})
 
 
-def _absolute(folder: str) -> str:
-    return str(Path(folder).expanduser().absolute()) if folder else ""
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute()) if path else ""
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

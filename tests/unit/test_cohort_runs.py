@@ -1,0 +1,57 @@
+"""What a run remembers, in the results and in private."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+import yaml
+from dicom_factory import settings_for
+
+from paraspinal.cohort import runs
+from paraspinal.cohort.runs import RUN_CONFIG, begin_run, private_run_file, settings_of
+from paraspinal.core.errors import ConfigError
+
+SHEETS = {"workers": 1, "people_sheet": "/data/Jane Doe.tsv", "override_sheet": "/data/Jane Doe/fix.tsv"}
+
+
+@pytest.fixture(autouse=True)
+def released(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A results folder is held for the life of a process; here, for one test."""
+    held: list[IO[str]] = []
+    monkeypatch.setattr(runs, "_held", held)
+    yield
+    for handle in held:
+        handle.close()
+
+
+def test_settings_come_back_whole_and_the_results_name_nobody(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, ingest=SHEETS)
+    begin_run(settings)
+    assert settings_of(settings.out_path) == settings
+    assert "Jane" not in (settings.out_path / RUN_CONFIG).read_text()
+    record = private_run_file(settings.private_path, settings.out_path, ".json")
+    assert stat.S_IMODE(record.stat().st_mode) == 0o600
+
+
+def test_a_record_of_before_the_sheets_is_still_read(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    begin_run(settings)
+    config = yaml.safe_load((settings.out_path / RUN_CONFIG).read_text())
+    for name in ("people_sheet", "override_sheet", "max_archive_gib"):
+        del config["ingest"][name]
+    (settings.out_path / RUN_CONFIG).write_text(yaml.safe_dump(config))
+    record = private_run_file(settings.private_path, settings.out_path, ".json")
+    record.write_text(json.dumps({"input": settings.input}))
+    assert settings_of(settings.out_path) == settings
+    record.unlink()
+    assert settings_of(settings.out_path).input == ""
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        settings_of(tmp_path)
