@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from paraspinal.core.tables import Row
-from paraspinal.stages.ingest.inventory import summarise, warn_of_short_stacks
+from paraspinal.stages.ingest.inventory import summarise, short_stacks
 
 
 def _row(**over: object) -> Row:
@@ -34,16 +34,12 @@ def test_no_rows_give_a_total_of_nothing() -> None:
 
 
 def test_short_stack_is_noticed_against_its_protocol() -> None:
-    rows = [_row() for _ in range(9)] + [_row(n_slices=29)]
-    warn_of_short_stacks(rows)
-    assert [row["status"] for row in rows] == ["ok"] * 9 + ["warn"]
-    assert rows[-1]["reason_code"] == "SLICE_MISSING"
+    rows = [_row(stack_id=str(k)) for k in range(9)] + [_row(stack_id="short", n_slices=29)]
+    found = short_stacks(rows)
+    assert set(found) == {"short"}
+    assert (found["short"]["status"], found["short"]["reason_code"]) == ("warn", "SLICE_MISSING")
 
 
 def test_varied_coverage_is_no_protocol() -> None:
-    rows = [_row(n_slices=20 + k) for k in range(10)]
-    warn_of_short_stacks(rows)
-    assert {row["status"] for row in rows} == {"ok"}
-    few = [_row(), _row(), _row(n_slices=29)]
-    warn_of_short_stacks(few)
-    assert {row["status"] for row in few} == {"ok"}
+    assert short_stacks([_row(stack_id=str(k), n_slices=20 + k) for k in range(10)]) == {}
+    assert short_stacks([_row(stack_id=str(k), n_slices=30 - k // 2) for k in range(3)]) == {}

@@ -122,7 +122,7 @@ def test_same_content_through_many_processes(tmp_path: Path) -> None:
     save([ds for k in range(110) for ds in series(4, PatientID=f"P{k % 9}", SeriesNumber=k)], tmp_path / "in")
     run(tmp_path, ingest={"workers": 2, "max_series_files": 100})
     parallel = _files(tmp_path / "results")
-    for path in (tmp_path / "private").rglob("headers.sqlite"):
+    for path in (tmp_path / "private" / "headers").glob("*.sqlite"):
         path.unlink()
     summary, _ = run(tmp_path)
     assert summary.n_read == 440
@@ -199,7 +199,7 @@ def test_private_files_are_for_the_owner_alone(tmp_path: Path) -> None:
 def test_damaged_cache_is_rebuilt(tmp_path: Path) -> None:
     save(series(), tmp_path / "in")
     _, before = run(tmp_path)
-    (cache,) = (tmp_path / "private").rglob("headers.sqlite")
+    (cache,) = (tmp_path / "private" / "headers").glob("*.sqlite")
     cache.write_bytes(b"no database" * 100)
     summary, after = run(tmp_path)
     assert summary.n_read == 6

@@ -1,10 +1,12 @@
 """The private cache of file records: what was read once and has not changed is not read again.
 
-It also bounds memory: records are written as they are read and come back one series at a time.
+It also bounds memory: records are written as they are read and come back one series at a time. There is one cache per
+input folder, held by one process at a time.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -13,26 +15,41 @@ from pathlib import Path
 
 from paraspinal.stages.ingest.record import RECORD_VERSION, FileRecord
 
+Read = tuple[bytes, int, int, str | None, FileRecord | None]
+"""(path, size, mtime_ns, series key, record) of one file. An archive that was read has neither key nor record: its
+members, which follow it, stand for it."""
+
 _SCHEMA = """
 create table if not exists files (
-  path blob primary key, size integer, mtime_ns integer, series text, record text, run integer
-) without rowid;
-create index if not exists by_series on files (run, series, path);
+  id integer primary key, path blob not null unique, container integer, size integer, mtime_ns integer,
+  series text, record text
+);
+create index if not exists by_series on files (series, path) where series is not null;
+create index if not exists by_container on files (container) where container is not null;
 """
+_PUT = """
+insert into files (path, container, size, mtime_ns, series, record) values (?, ?, ?, ?, ?, ?)
+on conflict (path) do update set container = excluded.container, size = excluded.size, mtime_ns = excluded.mtime_ns,
+  series = excluded.series, record = excluded.record
+returning id
+"""
+_BATCH = 5000
 
 
 class Cache:
     """Records by path, size and modification time, in one private file."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create the file; a damaged one, or one of another version, is replaced."""
+        """Open or create the file, waiting for another process that holds it; a damaged one is replaced."""
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = os.open(path.with_suffix(".lock"), os.O_WRONLY | os.O_CREAT, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
         try:
             self._db = self._open(path)
         except sqlite3.DatabaseError:
             path.unlink(missing_ok=True)
             self._db = self._open(path)
-        self._run = (self._db.execute("select coalesce(max(run), 0) from files").fetchone()[0]) + 1
+        self._seen = bytearray()
 
     @staticmethod
     def _open(path: Path) -> sqlite3.Connection:
@@ -48,30 +65,50 @@ class Cache:
         return database
 
     def is_known(self, path: bytes, size: int, mtime_ns: int) -> bool:
-        """Whether the file is unchanged since it was last read; if so it counts as seen in this run."""
-        done = self._db.execute(
-            "update files set run = ? where path = ? and size = ? and mtime_ns = ?", (self._run, path, size, mtime_ns)
-        )
-        return done.rowcount == 1
+        """Whether the file is unchanged since it was last read; if so it, or all an archive holds, counts as seen."""
+        found = self._db.execute("select id, size, mtime_ns, series from files where path = ?", (path,)).fetchone()
+        if found is None or found[1:3] != (size, mtime_ns):
+            return False
+        self._see(found[0])
+        if found[3] is None:
+            for (member,) in self._db.execute("select id from files where container = ?", (found[0],)):
+                self._see(member)
+        return True
 
-    def put(self, records: Iterable[tuple[bytes, int, int, str, FileRecord]]) -> None:
-        """Keep (path, size, mtime_ns, series key, record) rows as seen in this run."""
-        self._db.executemany(
-            "insert or replace into files values (?, ?, ?, ?, ?, ?)",
-            ((p, size, mtime, series, record.dumps(), self._run) for p, size, mtime, series, record in records),
-        )
+    def put(self, reads: Iterable[Read]) -> None:
+        """Keep what was read; it counts as seen."""
+        containers: dict[bytes, int] = {}
+        for path, size, mtime_ns, series, record in reads:
+            container = containers.get(path.partition(b"\0")[0]) if b"\0" in path else None
+            text = record.dumps() if record else None
+            (number,) = self._db.execute(_PUT, (path, container, size, mtime_ns, series, text)).fetchone()
+            self._see(number)
+            if series is None:
+                containers[path] = number
         self._db.commit()
 
+    def _see(self, number: int) -> None:
+        if number >= len(self._seen):
+            self._seen.extend(bytes(max(_BATCH, number + 1 - len(self._seen))))
+        self._seen[number] = 1
+
+    def forget_unseen(self) -> int:
+        """Forget every file this process has not seen; returns how many files there are (archives by their members)."""
+        numbers = (row[0] for row in self._db.execute("select id from files order by id"))
+        gone = [number for number in numbers if number >= len(self._seen) or not self._seen[number]]
+        while batch := gone[-_BATCH:]:
+            self._db.executemany("delete from files where id = ?", ((number,) for number in batch))
+            del gone[-_BATCH:]
+        self._db.commit()
+        return int(self._db.execute("select count(*) from files where series is not null").fetchone()[0])
+
     def series(self) -> Iterator[tuple[str, list[tuple[bytes, FileRecord]]]]:
-        """Yield (series key, its files in path order) of everything seen in this run."""
-        rows = self._db.execute(
-            "select series, path, record from files where run = ? order by series, path", (self._run,)
-        )
+        """Yield (series key, its files in path order) of everything that is known."""
+        rows = self._db.execute("select series, path, record from files where series is not null order by series, path")
         for key, members in groupby(rows, key=lambda row: str(row[0])):
             yield key, [(bytes(path), FileRecord.loads(text)) for _, path, text in members]
 
     def close(self) -> None:
-        """Forget files that are gone and close."""
-        self._db.execute("delete from files where run < ?", (self._run,))
-        self._db.commit()
+        """Close, and let the next process in."""
         self._db.close()
+        os.close(self._lock)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -14,14 +13,12 @@ from dataclasses import dataclass
 from itertools import islice
 
 from paraspinal.core.vocab import Reason
-from paraspinal.stages.ingest.cache import Cache
+from paraspinal.stages.ingest.cache import Cache, Read
 from paraspinal.stages.ingest.dicom_file import read_dicom
 from paraspinal.stages.ingest.nifti_file import is_nifti_name, read_nifti
 from paraspinal.stages.ingest.record import DICOM, NIFTI, OTHER, FileRecord, refuse
 from paraspinal.stages.ingest.stacks import is_no_image
 from paraspinal.stages.ingest.walk import Found
-
-log = logging.getLogger(__name__)
 
 CHUNK = 200
 """Files a worker reads before it hands them over."""
@@ -29,44 +26,43 @@ MAX_WAITING = 4
 """Chunks per worker that may be under way; bounds memory whatever the size of the tree."""
 SMALL = 2 * CHUNK
 """So few files are read faster than other processes start."""
-PROGRESS_EVERY = 5000
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".7z", ".rar")
 TEXTS = (".txt", ".md", ".json", ".tsv", ".csv", ".html", ".xml", ".log", ".gitkeep", ".bval", ".bvec", ".ini", ".yaml")
 NOT_CACHED = -1
 """Modification time of a record that must be read again next time."""
 
-Read = tuple[bytes, int, int, str, FileRecord]
-"""(path, size, mtime_ns, series key, record)"""
 
-
-@dataclass(frozen=True)
+@dataclass
 class PassTally:
-    """What the pass met: files in the tree, and how many of them had to be read."""
+    """How far the pass is: files met in the tree, and those of them that had to be read."""
 
-    n_files: int
-    n_read: int
+    n_files: int = 0
+    n_read: int = 0
 
 
-def refresh(found: Iterable[Found], root: bytes, cache: Cache, workers: int) -> PassTally:
-    """Bring the cache up to date with the files found below ``root``."""
-    n_files = 0
-    n_read = 0
+Report = Callable[[PassTally], None]
+"""Told how far the pass is, now and then."""
+
+
+def refresh(found: Iterable[Found], root: bytes, cache: Cache, workers: int, report: Report) -> PassTally:
+    """Bring the cache up to date with the files found below ``root``; an archive counts as the files it holds."""
+    tally = PassTally()
 
     def fresh() -> Iterator[Found]:
-        nonlocal n_files
         for file in found:
-            n_files += 1
+            tally.n_files += 1
             if not cache.is_known(file.path, file.size, file.mtime_ns):
                 yield file
+            elif tally.n_files % CHUNK == 0:
+                report(tally)
 
-    reader = _Reader(root)
-    for batch in _read_all(fresh(), reader, workers):
+    for batch in _read_all(fresh(), _Reader(root), workers):
         cache.put(batch)
-        before, n_read = n_read, n_read + len(batch)
-        if before // PROGRESS_EVERY != n_read // PROGRESS_EVERY:
-            log.info("headers read: %d", n_read)
-    return PassTally(n_files, n_read)
+        tally.n_read += sum(record is not None for *_, record in batch)
+        report(tally)
+    tally.n_files = cache.forget_unseen()
+    return tally
 
 
 def _read_all(

@@ -41,23 +41,28 @@ def _counts(rows: list[Row]) -> Row:
     }
 
 
-def warn_of_short_stacks(rows: Iterable[Row]) -> None:
-    """Warn, in place, of stacks with fewer slices than their protocol usually has: the first or last may be lost.
+def short_stacks(rows: Iterable[Row]) -> dict[str, Row]:
+    """Find stacks with fewer slices than their protocol usually has: the first or last may be lost.
 
-    A protocol is one scanner's way of taking one kind of image. This shows only across the cohort, so it is noted in
-    the inventory and not in the shards, which must not change when other people are added.
+    A protocol is one scanner's way of taking one kind of image. Returns the disposition by stack id. This shows only
+    across the cohort, so it is noted in the inventory and not in the shards, which must not change when other people
+    are added.
     """
-    protocols: dict[tuple[object, ...], list[Row]] = {}
+    protocols: dict[tuple[object, ...], list[tuple[str, int]]] = {}
     for row in rows:
         if row["status"] == Status.OK.value and row.get("size"):
             spacing = round(row["spacing_mm"][2], 2)
             names = ("site", "manufacturer", "scanner_model", "sequence", "dixon_part", "plane", "repetition_time_ms")
-            protocols.setdefault((*(row.get(name) for name in names), spacing), []).append(row)
+            protocol = (*(row.get(name) for name in names), spacing)
+            protocols.setdefault(protocol, []).append((row["stack_id"], row["n_slices"]))
+    short = {}
     for members in protocols.values():
-        usual, count = Counter(row["n_slices"] for row in members).most_common(1)[0]
+        usual, count = Counter(n_slices for _, n_slices in members).most_common(1)[0]
         if len(members) < MIN_PROTOCOL or count < USUAL_FRAC * len(members):
             continue
-        for row in members:
-            if 0 < usual - row["n_slices"] <= MAX_LOST:
-                row["status"], row["reason_code"] = Status.WARN.value, Reason.SLICE_MISSING.value
-                row["detail"] = f"{row['n_slices']} slices where the protocol has {usual}"
+        for stack_id, n_slices in members:
+            if 0 < usual - n_slices <= MAX_LOST:
+                detail = f"{n_slices} slices where the protocol has {usual}"
+                decision = (Status.WARN.value, Reason.SLICE_MISSING.value, detail)
+                short[stack_id] = dict(zip(("status", "reason_code", "detail"), decision, strict=True))
+    return short

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
+import os
 import secrets
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from paraspinal.core.errors import ResultsError
-from paraspinal.core.files import atomic_path, write_json
+from paraspinal.core.files import TEMPORARY_PREFIX, atomic_path, write_json
 from paraspinal.core.registry import shard_name
 from paraspinal.core.tables import Table
+from paraspinal.stages.ingest.stock import Piece
 
 COHORT = "registry/cohort.json"
 ID_BYTES = 8
@@ -27,15 +30,6 @@ _INDEX = pa.schema(
         pa.field("frames", pa.list_(pa.int64()), False),
     ]
 )
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Where the slices of a stack are: one path and frame (-1: the whole file) per slice, in order."""
-
-    source: str
-    paths: list[bytes]
-    frames: list[int]
 
 
 def cohort_id(results: Path) -> str:
@@ -64,29 +58,44 @@ def private_folder(private: Path, cohort: str) -> Path:
     return folder
 
 
-def write_if_changed(path: Path, table: Table, rows: Iterable[Mapping[str, Any]]) -> bool:
-    """Write a table unless the file already holds exactly these bytes; returns whether it was written."""
-    return _replace(path, table.arrow(rows))
+def write_if_changed(path: Path, table: Table, batches: Iterable[Iterable[Mapping[str, Any]]]) -> bool:
+    """Write a table, batch by batch, unless the file already holds exactly these bytes; returns whether it was written.
+
+    Rows must come in the order of the table's key.
+    """
+    return _replace(path, table.schema, (table.arrow(rows) for rows in batches))
 
 
-def write_index(folder: Path, shard: int, stacks: Mapping[str, Sources]) -> bool:
-    """Write the private index of a shard, for the owner's eyes only."""
+def write_index(folder: Path, shard: int, stacks: Iterable[tuple[str, str, Sequence[Piece]]]) -> bool:
+    """Write the private index of a shard, (stack id, source, slices) for each, for the owner's eyes only."""
     rows = [
-        {"stack_id": stack_id, "source": found.source, "paths": found.paths, "frames": found.frames}
-        for stack_id, found in sorted(stacks.items())
+        {
+            "stack_id": stack_id,
+            "source": source,
+            "paths": [piece.path for piece in pieces],
+            "frames": [-1 if piece.frame is None else piece.frame for piece in pieces],
+        }
+        for stack_id, source, pieces in stacks
     ]
     path = folder / f"{shard_name(shard)}.parquet"
-    is_new = _replace(path, pa.Table.from_pylist(rows, schema=_INDEX))
+    is_new = _replace(path, _INDEX, [pa.Table.from_pylist(rows, schema=_INDEX)])
     path.chmod(0o600)
     return is_new
 
 
-def _replace(path: Path, table: pa.Table) -> bool:
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    content = sink.getvalue().to_pybytes()
-    if path.exists() and path.read_bytes() == content:
-        return False
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
-    return True
+def _replace(path: Path, schema: pa.Schema, parts: Iterable[pa.Table]) -> bool:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+    os.close(descriptor)
+    draft = Path(name)
+    try:
+        with pq.ParquetWriter(draft, schema, compression="zstd") as writer:
+            for part in parts:
+                writer.write_table(part)
+        if path.exists() and filecmp.cmp(path, draft, shallow=False):
+            return False
+        with atomic_path(path) as temporary:
+            os.replace(draft, temporary)
+        return True
+    finally:
+        draft.unlink(missing_ok=True)

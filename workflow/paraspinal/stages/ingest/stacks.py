@@ -9,6 +9,7 @@ import hashlib
 import os
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Protocol
 
 from paraspinal.core.geometry import Grid, plane_of
 from paraspinal.core.vocab import Plane, Reason, Status
@@ -270,7 +271,19 @@ def _is_identical(a: Slice, b: Slice) -> bool:
     return a.path != b.path and pixel_hash(a) == pixel_hash(b)
 
 
-def pixel_hash(piece: Slice) -> str:
+class Pixels(Protocol):
+    """Anything that says where pixels are."""
+
+    @property
+    def path(self) -> bytes:
+        """The file."""
+
+    @property
+    def pixel_offset(self) -> int:
+        """Where in it the pixels start (bytes)."""
+
+
+def pixel_hash(piece: Pixels) -> str:
     """Hash everything from the start of the pixel data to the end of the file; an unreadable file matches none."""
     hasher = hashlib.sha256()
     try:

@@ -1,0 +1,36 @@
+"""How far the header pass is, for people watching; nothing depends on it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from pathlib import Path
+
+from paraspinal.core.files import write_text
+from paraspinal.core.registry import INGEST_PROGRESS
+from paraspinal.stages.ingest.header_pass import PassTally, Report
+
+log = logging.getLogger(__name__)
+
+EVERY_SECONDS = 1.0
+LOG_EVERY_SECONDS = 30.0
+
+
+def report_to(results: Path) -> Report:
+    """Make a report that notes counts in the results folder every second, and in the log now and then."""
+    began = time.monotonic()
+    noted, logged = 0.0, 0.0
+
+    def report(tally: PassTally) -> None:
+        nonlocal noted, logged
+        passed = time.monotonic() - began
+        if passed - noted >= EVERY_SECONDS:
+            noted = passed
+            counts = {"files": tally.n_files, "read": tally.n_read, "seconds": round(passed, 1)}
+            write_text(results / INGEST_PROGRESS, json.dumps(counts))
+        if passed - logged >= LOG_EVERY_SECONDS:
+            logged = passed
+            log.info("headers: %d files found, %d read in %.0f s", tally.n_files, tally.n_read, passed)
+
+    return report

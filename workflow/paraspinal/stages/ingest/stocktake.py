@@ -1,0 +1,123 @@
+"""Take stock of an input: read what is new, group it into stacks, and look across series for what one cannot tell."""
+
+# ruff: noqa: PTH120
+# Paths are bytes here, for a file name need not be text.
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from paraspinal.core.identity import Identity
+from paraspinal.core.settings import Settings
+from paraspinal.core.tables import Row
+from paraspinal.core.vocab import Plane, Reason, Sequence, Status
+from paraspinal.stages.ingest.cache import Cache
+from paraspinal.stages.ingest.header_pass import PassTally, Report, refresh
+from paraspinal.stages.ingest.nifti_stacks import nifti_stack
+from paraspinal.stages.ingest.people import person_row, stack_row
+from paraspinal.stages.ingest.record import DICOM, OTHER, FileRecord
+from paraspinal.stages.ingest.stacks import Stack, pixel_hash, stacks_of
+from paraspinal.stages.ingest.stock import Stock
+from paraspinal.stages.ingest.walk import input_root, walk
+
+JUNK_STATUS = {Reason.NOT_AN_IMAGE: Status.EXCLUDED}
+"""A file that is no image is set aside; one that should be an image and cannot be read has failed."""
+BROKEN = (Reason.DICOM_TRUNCATED, Reason.DICOM_UNREADABLE)
+
+
+@contextmanager
+def stocktake(settings: Settings, report: Report) -> Iterator[tuple[Stock, PassTally]]:
+    """Read the input and account for every file; nothing is written outside the private folder.
+
+    Raises InputError when there is no input, IdentityError when the key is unsafe.
+    """
+    root = input_root(settings.input)
+    identity = Identity.load(settings.private_path)
+    folder = settings.private_path / "headers"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    name = hashlib.sha256(os.path.realpath(root)).hexdigest()[:16]
+    cache = Cache(folder / f"{name}.sqlite")
+    stock = Stock(folder / f"{name}.stock.sqlite")
+    try:
+        ours = [os.fsencode(path) for path in (settings.out_path, settings.private_path)]
+        tally = refresh(walk(root, skip=ours), root, cache, settings.ingest.workers, report)
+        _fill(stock, cache, identity, settings.ingest.max_series_files)
+        yield stock, tally
+    finally:
+        stock.close()
+        cache.close()
+
+
+def _fill(stock: Stock, cache: Cache, identity: Identity, max_files: int) -> None:
+    broken: Counter[bytes] = Counter()
+    for key, files in cache.series():
+        if key.startswith("o|"):
+            broken.update(os.path.dirname(path) for path, record in files if record.reason in BROKEN)
+            for row in _junk_rows(files, identity):
+                stock.add(row)
+            continue
+        stacks = [nifti_stack(*files[0])] if key.startswith("n|") else stacks_of(files, max_files)
+        for stack in stacks:
+            _add(stock, stack, identity)
+    _drop_resent(stock)
+    _warn_beside_broken(stock, broken)
+
+
+def _add(stock: Stock, stack: Stack, identity: Identity) -> None:
+    person = person_row(stack, identity)
+    twins = None
+    if stack.status.is_usable:
+        digests = "".join(piece.pixel_digest for piece in stack.slices)
+        twins = hashlib.sha256(f"{person.session}|{digests}|{stack.grid}".encode()).hexdigest()
+    stock.add(stack_row(stack, person, identity), stack, person.day, twins)
+
+
+def _junk_rows(files: list[tuple[bytes, FileRecord]], identity: Identity) -> Iterator[Row]:
+    """Describe files of one folder that show nobody, one row per kind."""
+    kinds: dict[tuple[Reason, str], list[bytes]] = {}
+    for path, record in files:
+        kinds.setdefault((record.reason or Reason.NOT_AN_IMAGE, record.detail), []).append(path)
+    for (reason, detail), paths in sorted(kinds.items()):
+        folder = os.path.dirname(paths[0]).decode("utf-8", "surrogateescape")
+        yield {
+            "stack_id": identity.pseudonym("junk", f"{folder}|{reason.value}|{detail}"),
+            "subject": None,
+            "session": None,
+            "source": OTHER,
+            "n_files": len(paths),
+            "plane": Plane.UNKNOWN.value,
+            "sequence": Sequence.UNKNOWN.value,
+            "is_fat_suppressed": False,
+            "status": JUNK_STATUS.get(reason, Status.FAILED).value,
+            "reason_code": reason.value,
+            "detail": detail or None,
+        }
+
+
+def _drop_resent(stock: Stock) -> None:
+    """Set aside series that were sent twice under other UIDs: same visit, same places, same pixels."""
+    for twins in stock.twins():
+        kept: set[tuple[str, ...]] = set()
+        for stack_id in twins:
+            pixels = tuple(pixel_hash(piece) for piece in stock.slices(stack_id))
+            if pixels in kept:
+                detail = "the same images are there under another series"
+                stock.decide(stack_id, Status.EXCLUDED, Reason.DUP_IDENTICAL, detail)
+            kept.add(pixels)
+
+
+def _warn_beside_broken(stock: Stock, broken: Counter[bytes]) -> None:
+    """Warn of broken files beside the slices of a series that has its folder to itself: one may have been a slice."""
+    beside: Counter[str] = Counter()
+    for folder, count in sorted(broken.items()):
+        neighbours = stock.in_folder(folder)
+        if len({series for _, series, _, _ in neighbours}) == 1:
+            for stack_id, _, source, status in neighbours:
+                if source == DICOM and status == Status.OK.value:
+                    beside[stack_id] += count
+    for stack_id, count in beside.items():
+        stock.decide(stack_id, Status.WARN, Reason.DICOM_TRUNCATED, f"{count} unreadable files beside its slices")
