@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import SimpleITK as sitk
+from dicom_factory import save, series, settings_for
 
 from paraspinal.cli.main import DATA_ERROR_EXIT, main
 from paraspinal.cohort.engine import _failure
 from paraspinal.core import errors
 from paraspinal.core.errors import ParaspinalError, error_line
-from paraspinal.core.registry import INVENTORY_PATH
 from paraspinal.core.schemas import INVENTORY
+from paraspinal.stages.ingest import ingest
 
 
 def exit_codes() -> list[int]:
@@ -35,6 +39,8 @@ def test_every_error_has_an_exit_code_of_its_own() -> None:
         (["run", ".", "--config", "none.yaml"], 3, "cannot be read"),
         (["status", "--out", "nowhere"], 4, "nothing has been run"),
         (["inventory", "--out", "nowhere"], 4, "no inventory"),
+        (["inventory", "nowhere"], 4, "does not exist"),
+        (["inventory", ".", "--export", "list.xlsx"], 3, "format"),
         (["stage", "convert", "--shard", "1"], 3, "run_config"),
         (["segment", "none.nii.gz", "--model", "muscles", "--out", "x.nii.gz"], 4, "does not exist"),
         (["evaluate", "--data", "nowhere"], 4, "labelled"),
@@ -77,14 +83,51 @@ def test_an_image_is_outlined_on_its_grid(tmp_path: Path) -> None:
     assert labels.GetSpacing() == pytest.approx(image.GetSpacing())
 
 
+def look(tmp_path: Path, *more: str) -> int:
+    """`paraspinal inventory` on two people, one of them with a localizer and a text file."""
+    if not (tmp_path / "in").exists():
+        save(series(), tmp_path / "in" / "1")
+        save(series(PatientID="P2"), tmp_path / "in" / "2")
+        save(series(3, PatientID="P2", SeriesNumber=6, SeriesDescription="localizer"), tmp_path / "in" / "3")
+        (tmp_path / "in" / "README").write_text("hello")
+    options = ["--out", str(tmp_path / "results"), "--set", f"private_dir={tmp_path / 'private'}"]
+    return main(["inventory", str(tmp_path / "in"), *options, "--set", "ingest.workers=1", *more])
+
+
 def test_inventory_is_a_table_people_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    stack = {"stack_id": "a", "subject": "p", "session": "s", "source": "dicom", "n_files": 7, "plane": "axial"}
-    stack |= {"sequence": "T2w", "is_fat_suppressed": False, "decided_by": "ingest", "status": "ok"}
-    INVENTORY.write(tmp_path / INVENTORY_PATH, [stack])
-    assert main(["inventory", "--out", str(tmp_path)]) == 0
-    said = capsys.readouterr().out
-    assert "T2w axial" in said
-    assert said.split()[-4:] == ["1", "1", "1", "7"]
+    assert look(tmp_path) == 0
+    said = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "16 files: 2 people, 2 visits, 4 stacks" in said
+    assert "T2-weighted axial 6 2 2 2 12" in said
+    assert "LOCALIZER localizer 1 1 1 3" in said
+    assert "NOT_AN_IMAGE not an image file 1 0 0 1" in said
+    assert "Siemens skyra 3 T 2 2 2 12" in said
+
+
+def test_inventory_writes_nothing_and_spares_the_run_the_reading(tmp_path: Path) -> None:
+    assert look(tmp_path) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "private"}
+    assert ingest(settings_for(tmp_path)).n_read == 0
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".parquet"])
+def test_inventory_is_exported(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"list{ending}"
+    assert look(tmp_path, "--export", str(path)) == 0
+    readers = {".csv": pd.read_csv, ".tsv": partial(pd.read_csv, sep="\t"), ".parquet": pd.read_parquet}
+    found = readers[ending](path)
+    assert list(found.columns) == list(INVENTORY.names)
+    assert sorted(found.n_files) == [1, 3, 6, 6]
+    size = found.query("reason_code == 'LOCALIZER'")["size"].iloc[0]
+    assert list(json.loads(size) if isinstance(size, str) else size) == [16, 12, 3]
+
+
+def test_inventory_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    look(tmp_path)
+    before = capsys.readouterr().out
+    ingest(settings_for(tmp_path))
+    assert main(["inventory", "--out", str(tmp_path / "results")]) == 0
+    assert capsys.readouterr().out == before
 
 
 @pytest.mark.parametrize("hint", ["", "do this - or that"])

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 import yaml
 from rich.console import Console
-from rich.table import Table
 
+from paraspinal.cli import show
 from paraspinal.core.errors import ConfigError, InputError
+from paraspinal.core.registry import INVENTORY_PATH
 from paraspinal.core.settings import Settings, load_settings, read_config
-from paraspinal.core.vocab import Status
 
 console = Console()
 
@@ -86,39 +87,31 @@ def status(arguments: argparse.Namespace) -> None:
     stages = read_status(arguments.out)
     if not any(found.total for found in stages):
         raise InputError("nothing has been run in this results folder", hint="start with: paraspinal run")
-    seen = [s.value for s in Status if any(found.items.get(s.value) for found in stages)]
-    table = _table("stage", "sessions", *seen, "reasons")
-    for found in stages:
-        counts = [str(found.items.get(name, 0)) for name in seen]
-        reasons = ", ".join(f"{reason} {n}" for reason, n in found.reasons.most_common(5))
-        table.add_row(found.stage, f"{found.done}/{found.total}", *counts, reasons)
-    console.print(table)
+    console.print(show.stages(stages))
 
 
 def inventory(arguments: argparse.Namespace) -> None:
-    """Show what the header pass found: people, visits, stacks by kind, rejects by reason."""
-    from paraspinal.core.registry import INVENTORY_PATH
+    """Show what a folder holds before anything runs, or what the header pass of a run found, and export it."""
+    from paraspinal.cohort.export import EXPORTS, export
     from paraspinal.core.schemas import INVENTORY
-    from paraspinal.stages.ingest.inventory import summarise
+    from paraspinal.stages.ingest import take_inventory
+    from paraspinal.stages.ingest.inventory import overview
 
-    path = arguments.out / INVENTORY_PATH
-    if not path.exists():
-        raise InputError("there is no inventory in this results folder", hint="start with: paraspinal run")
-    counts = ("people", "visits", "stacks", "files")
-    table = _table("images", "status", "reason", *counts)
-    for row in summarise(INVENTORY.read(path)):
-        words = (row["sequence"], row["dixon_part"], row["plane"])
-        images = " ".join(word for word in words if word and word != "unknown") or row["source"]
-        table.add_row(images, row["status"], row["reason_code"], *(str(row[name]) for name in counts))
-    console.print(table)
-
-
-def _table(*columns: str) -> Table:
-    """A table without lines, that keeps its words whole on a narrow terminal."""
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column != "reasons")
-    return table
+    if arguments.export and arguments.export.suffix not in EXPORTS:
+        raise ConfigError("the export has no known format", hint=f"end its name with {', '.join(EXPORTS)}")
+    if arguments.input:
+        settings = _settings(arguments, input=arguments.input, out=arguments.out)
+        with show.header_pass(Console(stderr=True)) as report:
+            rows = take_inventory(settings, report)
+    else:
+        path = Path(arguments.out or "results") / INVENTORY_PATH
+        if not path.exists():
+            hint = "name a folder of images, or the results of a run with --out"
+            raise InputError("there is no inventory in this results folder", hint=hint)
+        rows = INVENTORY.read(path)
+    show.inventory(console, overview(rows))
+    if arguments.export:
+        export(INVENTORY.arrow(rows), arguments.export)
 
 
 def segment(arguments: argparse.Namespace) -> None:

@@ -58,8 +58,10 @@ def parser() -> argparse.ArgumentParser:
     status.add_argument("--out", type=Path, default=Path("results"), help="results folder (default: results)")
     status.set_defaults(command=commands.status)
 
-    inventory = subs.add_parser("inventory", help="what a finished header pass found")
-    inventory.add_argument("--out", type=Path, default=Path("results"), help="results folder (default: results)")
+    inventory = subs.add_parser("inventory", help="what a folder of images holds, before anything runs")
+    inventory.add_argument("input", nargs="?", help="folder with images; without it, what a run in --out found")
+    inventory.add_argument("--export", type=Path, metavar="FILE", help="write it, a row per stack: .csv .tsv .parquet")
+    _settings_options(inventory)
     inventory.set_defaults(command=commands.inventory)
 
     segment = subs.add_parser("segment", help="outline one image, no DICOM needed")
@@ -90,12 +92,16 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
-def _run_options(command: argparse.ArgumentParser) -> None:
+def _settings_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", help="results folder (default: `out` of the configuration)")
     command.add_argument("--config", type=Path, help="configuration file on top of config/config.yaml")
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="one configuration key, dotted"
     )
+
+
+def _run_options(command: argparse.ArgumentParser) -> None:
+    _settings_options(command)
     command.add_argument("--cores", type=int, default=2, help="CPU cores to use on this machine (default: 2)")
     command.add_argument("--workflow-profile", type=Path, help="profile of the engine, e.g. workflow/profiles/slurm")
     command.add_argument("engine", nargs="*", help="after --: options handed to snakemake as they are")

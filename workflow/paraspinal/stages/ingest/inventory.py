@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import Reason, Status
@@ -14,30 +16,56 @@ USUAL_FRAC = 0.8
 """... and this share of them has the same number."""
 MAX_LOST = 2
 """So many slices fewer than usual are taken for lost ones; more is another coverage."""
-GROUPS = ("source", "sequence", "dixon_part", "plane", "status", "reason_code")
+KINDS = ("source", "sequence", "dixon_part", "is_fat_suppressed", "plane")
+DECISIONS = ("status", "reason_code")
+SCANNERS = ("manufacturer", "scanner_model", "field_strength_t")
 
 
-def summarise(rows: Iterable[Row]) -> list[Row]:
-    """Count what the inventory lists: one row per kind of stack and disposition, largest first, and a total.
+@dataclass(frozen=True)
+class Overview:
+    """What an input holds: usable images by kind, stacks that need a look or are set aside by reason, scanners.
 
-    Columns: source, sequence, dixon_part, plane, status, reason_code, people, visits, stacks, files. The total has
-    "all" in the first column and null in the other words.
+    Every line has the columns it is grouped by (``KINDS``, ``DECISIONS`` or ``SCANNERS``) and the counts people,
+    visits, stacks and files; images also have the fewest and most slices. Largest first.
     """
+
+    total: Row
+    images: list[Row]
+    doubtful: list[Row]
+    rejected: list[Row]
+    scanners: list[Row]
+
+
+def overview(rows: Iterable[Row]) -> Overview:
+    """Count what the inventory lists; usable and rejected stacks add up to all."""
     rows = list(rows)
-    kinds: dict[tuple[str | None, ...], list[Row]] = {}
+    usable = [row for row in rows if Status(row["status"]).is_usable]
+    return Overview(
+        total=_counts(rows),
+        images=_lines(usable, KINDS),
+        doubtful=_lines([row for row in usable if row["reason_code"]], DECISIONS),
+        rejected=_lines([row for row in rows if not Status(row["status"]).is_usable], DECISIONS),
+        scanners=_lines([row for row in usable if row.get("manufacturer")], SCANNERS),
+    )
+
+
+def _lines(rows: list[Row], columns: tuple[str, ...]) -> list[Row]:
+    groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        kinds.setdefault(tuple(row.get(name) for name in GROUPS), []).append(row)
-    lines = [{**dict(zip(GROUPS, kind, strict=True)), **_counts(members)} for kind, members in kinds.items()]
-    lines.sort(key=lambda line: (-line["stacks"], *(str(line[name]) for name in GROUPS)))
-    return [*lines, {**dict.fromkeys(GROUPS), "source": "all", **_counts(rows)}]
+        groups.setdefault(tuple(row.get(name) for name in columns), []).append(row)
+    lines = [{**dict(zip(columns, group, strict=True)), **_counts(members)} for group, members in groups.items()]
+    return sorted(lines, key=lambda line: (-line["stacks"], *(str(line[name]) for name in columns)))
 
 
 def _counts(rows: list[Row]) -> Row:
+    n_slices = [row["n_slices"] for row in rows if row.get("n_slices")]
     return {
         "people": len({row["subject"] for row in rows if row.get("subject")}),
         "visits": len({row["session"] for row in rows if row.get("session")}),
         "stacks": len(rows),
         "files": sum(row["n_files"] for row in rows),
+        "least_slices": min(n_slices, default=None),
+        "most_slices": max(n_slices, default=None),
     }
 
 
