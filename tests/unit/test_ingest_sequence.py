@@ -8,7 +8,7 @@ import pytest
 
 from paraspinal.core.vocab import DixonPart, Sequence
 from paraspinal.stages.ingest.sequence import contrast_of, is_localizer, is_reformat
-from paraspinal.stages.ingest.vendor import is_elsewhere, model_of, vendor_of
+from paraspinal.stages.ingest.vendor import model_of, vendor_of
 
 
 def se(tr: float, te: float, **more: Any) -> dict[str, Any]:
@@ -162,33 +162,6 @@ def test_localizer_text(text: str, expected: bool) -> None:
 def test_reformat_is_not_any_derived_image() -> None:
     assert is_reformat({"image_type": ["DERIVED", "SECONDARY", "MPR"]})
     assert not is_reformat({"image_type": ["DERIVED", "PRIMARY", "DIXON", "WATER"]})
-
-
-@pytest.mark.parametrize(
-    ("region", "text", "expected"),
-    [
-        ("LSPINE", "", False),
-        ("SPINE", "", False),
-        ("ABDOMEN", "", False),
-        ("PELVIS", "", False),
-        ("", "", False),
-        ("", "t2_tse_sag LWS", False),
-        ("CSPINE", "", True),
-        ("HEAD", "", True),
-        ("KNEE", "", True),
-        ("TSPINE", "", True),
-        ("", "Knee routine", True),
-        ("", "c-spine sag", True),
-        ("SPINE", "C-SPINE sag", True),
-        ("HEAD", "L-Spine routine", False),
-        ("ABDOMEN", "head first", False),
-        ("", "hand lumbar", False),
-        ("", "t1_armature", False),
-    ],
-)
-def test_region(region: str, text: str, expected: bool) -> None:
-    values = {"body_part": region, "protocol": text}
-    assert is_elsewhere(values) is expected
 
 
 @pytest.mark.parametrize(

@@ -104,3 +104,9 @@ def plane_of(normal: np.ndarray) -> Plane:
 def tilt_deg(normal: np.ndarray) -> float:
     """Angle between a slice normal, (3,) in LPS, and the long axis of the scanner."""
     return float(np.degrees(np.arccos(min(1.0, abs(float(normal[2]))))))
+
+
+def plane_tilt_deg(normal: np.ndarray) -> float:
+    """Angle between a slice normal, (3,) in LPS, and the patient axis it is nearest to; 0 to 54.7 degrees."""
+    cosines = np.abs(np.asarray(normal, dtype=np.float64))
+    return float(np.degrees(np.arccos(min(1.0, float(cosines.max() / np.linalg.norm(cosines))))))

@@ -114,6 +114,24 @@ class Plane(StrEnum):
     UNKNOWN = "unknown"
 
 
+class BodyRegion(StrEnum):
+    """Which part of the body an image shows, by its headers; a region that holds another is named by the larger."""
+
+    LUMBAR = "lumbar"  # thoracolumbar and lumbosacral too
+    THORACIC = "thoracic"
+    CERVICAL = "cervical"
+    WHOLE_SPINE = "whole_spine"  # whole body too
+    ABDOMEN = "abdomen"
+    PELVIS = "pelvis"
+    ELSEWHERE = "elsewhere"  # head, limbs, breast, heart
+    UNSTATED = "unstated"  # nothing, or nothing more than "spine"
+
+    @property
+    def is_lower_trunk(self) -> bool:
+        """Whether the paraspinal muscles between L1 and S1 may be in the image, as far as the headers say."""
+        return self not in (BodyRegion.THORACIC, BodyRegion.CERVICAL, BodyRegion.ELSEWHERE)
+
+
 class Muscle(StrEnum):
     """The four muscles."""
 

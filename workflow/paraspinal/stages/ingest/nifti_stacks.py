@@ -8,7 +8,6 @@ from paraspinal.stages.ingest.grids import Slice
 from paraspinal.stages.ingest.record import NIFTI, FileRecord
 from paraspinal.stages.ingest.sequence import contrast_of
 from paraspinal.stages.ingest.stacks import Stack
-from paraspinal.stages.ingest.vendor import is_elsewhere
 
 MIN_SLICES = 2
 EXCLUDED_REASONS = frozenset({Reason.FOURD_UNEXPECTED, Reason.TOO_FEW_SLICES})
@@ -30,7 +29,7 @@ def nifti_stack(path: bytes, record: FileRecord) -> Stack:
         stack.grid = None
         status = Status.EXCLUDED if record.reason in EXCLUDED_REASONS else Status.FAILED
         stack.decide(status, record.reason, record.detail)
-    elif is_elsewhere(values):
+    elif stack.region.is_elsewhere:
         stack.decide(Status.EXCLUDED, Reason.WRONG_BODY_PART, "the name or sidecar states another body region")
     elif stack.grid is not None and stack.grid.size[2] < MIN_SLICES:
         stack.decide(Status.EXCLUDED, Reason.TOO_FEW_SLICES, "a single slice")

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
 
-from paraspinal.core.geometry import Grid, plane_of
+from paraspinal.core.geometry import Grid, plane_of, plane_tilt_deg
 from paraspinal.core.vocab import Plane, Reason, Status
 from paraspinal.stages.ingest.grids import Block, Slice, axes_of, has_geometry, runs_around, split
 from paraspinal.stages.ingest.record import DICOM, FileRecord, Values
+from paraspinal.stages.ingest.region import Region, region_of
 from paraspinal.stages.ingest.sequence import Contrast, contrast_of, is_localizer, is_reformat
-from paraspinal.stages.ingest.vendor import is_elsewhere
 
 NOT_IMAGES = frozenset(
     {"SR", "PR", "KO", "DOC", "REG", "SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "AU", "ECG", "RWV", "PLAN"}
@@ -45,6 +45,17 @@ class Stack:
     source: str = DICOM
     content: str | None = None
     paths: set[bytes] = field(default_factory=set)
+    region: Region = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.region = region_of(self.values)
+
+    @property
+    def plane_tilt_deg(self) -> float | None:
+        """Angle between slice normal and nearest patient axis, if the slices state where they lie."""
+        if self.grid is not None:
+            return plane_tilt_deg(self.grid.normal)
+        return plane_tilt_deg(axes_of(self.slices[0])[:, 2]) if has_geometry(self.slices[0]) else None
 
     def decide(self, status: Status, reason: Reason, detail: str) -> None:
         """Set the disposition."""
@@ -146,6 +157,7 @@ def _slice(path: bytes, record: FileRecord, plane: Values) -> Slice:
         uid=str(plane.get("sop_uid", "")),
         syntax=str(plane.get("transfer_syntax", "")),
         is_broken=record.reason is not None,
+        pixel_sha256=plane.get("pixel_sha256"),
     )
 
 
@@ -219,7 +231,7 @@ def _exclude(stack: Stack, is_three_plane: bool) -> None:
         stack.decide(Status.EXCLUDED, Reason.LOCALIZER, "a localizer")
     elif is_reformat(values):
         stack.decide(Status.EXCLUDED, Reason.DERIVED_REFORMAT, "resampled from another image")
-    elif is_elsewhere(values):
+    elif stack.region.is_elsewhere:
         stack.decide(Status.EXCLUDED, Reason.WRONG_BODY_PART, "the header states another body region")
     elif "MOSAIC" in values.get("image_type", []):
         stack.grid = None
@@ -282,9 +294,15 @@ class Pixels(Protocol):
     def pixel_offset(self) -> int:
         """Where in it the pixels start (bytes)."""
 
+    @property
+    def pixel_sha256(self) -> str | None:
+        """The hash of the pixels, if they were hashed when the file was read: in an archive, or deflated."""
+
 
 def pixel_hash(piece: Pixels) -> str:
     """Hash everything from the start of the pixel data to the end of the file; an unreadable file matches none."""
+    if piece.pixel_sha256 is not None:
+        return piece.pixel_sha256
     hasher = hashlib.sha256()
     try:
         with open(piece.path, "rb") as handle:
@@ -292,5 +310,5 @@ def pixel_hash(piece: Pixels) -> str:
             while chunk := handle.read(HASH_CHUNK):
                 hasher.update(chunk)
     except OSError:
-        return f"unreadable {id(piece)}"
+        return f"unreadable {piece.path.hex()}"
     return hasher.hexdigest()

@@ -1,4 +1,4 @@
-"""What vendors write, brought into closed words: maker, model, Dixon part, body region.
+"""What vendors write, brought into closed words: maker, model, Dixon part.
 
 Header text is free text and may hold a name, so nothing of it is passed on: it is only compared with words we know.
 """
@@ -84,16 +84,6 @@ _SHORT_END: tuple[tuple[re.Pattern[str], DixonPart], ...] = (
     (re.compile(r"(?i)[_\-\s](?:ff|fp)$"), DixonPart.FAT_FRACTION),
 )
 
-_HERE = re.compile(
-    r"(?i)(?:^|[^a-z])(?:lumb\w*|t?l[ _-]?spine|lsp|lws|ls[ _-]?spine|sacr\w*|abd\w*|pelvi\w*|becken|psoas|paraspinal|"
-    r"whole[ _-]?(?:body|spine))(?![a-z])"
-)
-_ELSEWHERE = re.compile(
-    r"(?i)(?:^|[^a-z])(?:head|brain|cranial|skull|c[ _-]?spine|csp|cerv\w*|hws|neck|t[ _-]?spine|tsp|"
-    r"thoracic|bws|chest|thorax|heart|cardiac|breast\w*|mamma|shoulder|schulter|elbow|wrist|hand|finger|knee|knie|ankle|foot|feet|toe|"
-    r"leg|thigh|calf|upperleg|lowerleg|arm|forearm|upperarm|extremity|orbit\w*|pituitary|ear|iac|tmj|jaw|carotid|hip|hips)(?![a-z])"
-)
-
 
 def vendor_of(values: Values) -> str | None:
     """Name the maker in one of our words; "other" for one we do not know, None when not stated."""
@@ -136,18 +126,3 @@ def dixon_part(values: Values) -> tuple[DixonPart, float, str] | None:
                 if pattern.search(text):
                     return part, 0.7, "series text"
     return None
-
-
-def is_elsewhere(values: Values) -> bool:
-    """Whether the headers state a body region that is not the lumbar spine, abdomen or pelvis.
-
-    A coded region of the lower trunk decides; else text that names it does; unstated counts as fine.
-    """
-    region = str(values.get("body_part", ""))
-    text = " ".join(
-        str(values.get(name, "")) for name in ("protocol", "series_description", "study_description", "name")
-    )
-    text = text.replace("_", " ")
-    if _HERE.search(region):
-        return False
-    return bool(_ELSEWHERE.search(region) or _ELSEWHERE.search(text)) and not _HERE.search(text)
