@@ -285,3 +285,19 @@ def test_errors_name_no_path(tmp_path: Path) -> None:
     with pytest.raises(ParaspinalError) as caught:
         ingest(settings_for(tmp_path))
     assert str(tmp_path) not in str(caught.value)
+
+
+def test_progress_is_shown_while_headers_are_read_and_gone_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from paraspinal.cohort.status import header_pass
+    from paraspinal.stages.ingest import progress
+
+    monkeypatch.setattr(progress, "EVERY_SECONDS", 0.0)
+    (tmp_path / "results").mkdir()
+    with progress.shown_in(tmp_path / "results") as report:
+        assert header_pass(tmp_path / "results") == ""
+        report(progress.PassTally(12_345, 6_000))
+        assert header_pass(tmp_path / "results").startswith("12,345 files found, 6,000 read, 6,000 a second")
+    assert header_pass(tmp_path / "results") == ""
+    assert list((tmp_path / "results").rglob("*.json")) == []

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from paraspinal.cohort.plan import stage_params
 from paraspinal.cohort.runs import private_run_file, run_lock
-from paraspinal.cohort.status import status
+from paraspinal.cohort.status import header_pass, status
 from paraspinal.core.errors import InputError, ParaspinalError, WorkflowError, find_error
 from paraspinal.core.files import sweep_temporaries, write_text
 from paraspinal.core.paths import SNAKEFILE
@@ -26,6 +26,8 @@ from paraspinal.core.vocab import Status
 from paraspinal.stages.ingest.walk import input_root
 
 POLL_SECONDS = 1.0
+HEADERS_SECONDS = 15.0
+"""How often a terminal that cannot redraw is told how far the header pass is."""
 
 
 def run_workflow(settings: Settings, cores: int, profile: Path | None, more: Sequence[str], console: Console) -> None:
@@ -98,20 +100,24 @@ def _watch(engine: subprocess.Popen[bytes], results: Path, console: Console, sho
 
 
 def _bars(results: Path) -> Group:
+    headers = header_pass(results)
     bars = Progress(
         TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}")
     )
     for found in status(results):
         bad = sum(n for name, n in found.items.items() if Status(name).is_failure)
         bars.add_task(found.stage, completed=found.done, total=found.total or None, note=f"{bad} failed" if bad else "")
-    return Group(bars)
+    return Group(*([f"headers    {headers}"] if headers else []), bars)
 
 
 def _watch_plainly(engine: subprocess.Popen[bytes], results: Path, console: Console, shown: dict[str, int]) -> None:
     """One line whenever a stage gets further, for logs and terminals that cannot redraw; ``shown`` is what was said."""
-    running = True
+    running, said = True, time.monotonic()
     while running:
         running = engine.poll() is None
+        if time.monotonic() - said > HEADERS_SECONDS and (headers := header_pass(results)):
+            said = time.monotonic()
+            console.print(f"headers    {headers}", highlight=False)
         for found in status(results):
             if found.done != shown.get(found.stage, 0):
                 shown[found.stage] = found.done

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from paraspinal.cohort.plan import SHARD_STAGES
-from paraspinal.core.registry import Registry, shard_path
+from paraspinal.core.registry import INGEST_PROGRESS, Registry, shard_path
 from paraspinal.core.shards import progress_path
 
 
@@ -23,6 +23,16 @@ class StageStatus:
     total: int
     items: Counter[str]
     reasons: Counter[str]
+
+
+def header_pass(results: Path) -> str:
+    """Say how far a running header pass is, in a few words; empty when there is none."""
+    try:
+        found = json.loads((results / INGEST_PROGRESS).read_text())
+        rate = found["read"] / max(1.0, found["seconds"])
+        return f"{found['files']:,} files found, {found['read']:,} read, {rate:,.0f} a second"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def status(results: Path) -> list[StageStatus]:

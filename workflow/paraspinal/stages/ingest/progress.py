@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from paraspinal.core.files import write_text
@@ -17,8 +19,9 @@ EVERY_SECONDS = 1.0
 LOG_EVERY_SECONDS = 30.0
 
 
-def report_to(results: Path) -> Report:
-    """Make a report that notes counts in the results folder every second, and in the log now and then."""
+@contextmanager
+def shown_in(results: Path) -> Iterator[Report]:
+    """Yield a report that notes counts in the results folder every second while the block runs, and logs some."""
     began = time.monotonic()
     noted, logged = 0.0, 0.0
 
@@ -33,4 +36,7 @@ def report_to(results: Path) -> Report:
             logged = passed
             log.info("headers: %d files found, %d read in %.0f s", tally.n_files, tally.n_read, passed)
 
-    return report
+    try:
+        yield report
+    finally:
+        (results / INGEST_PROGRESS).unlink(missing_ok=True)

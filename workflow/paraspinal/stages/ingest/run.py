@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 from paraspinal.core.errors import ResultsError
 from paraspinal.core.registry import INVENTORY_PATH, Registry, Session, shard_path
@@ -17,7 +16,7 @@ from paraspinal.core.tables import Row
 from paraspinal.stages.ingest.header_pass import Report
 from paraspinal.stages.ingest.inventory import short_stacks
 from paraspinal.stages.ingest.output import cohort_id, private_folder, write_if_changed, write_index
-from paraspinal.stages.ingest.progress import report_to
+from paraspinal.stages.ingest.progress import shown_in
 from paraspinal.stages.ingest.stock import Stock
 from paraspinal.stages.ingest.stocktake import stocktake
 
@@ -50,7 +49,7 @@ def ingest(settings: Settings) -> IngestSummary:
     """
     started = time.monotonic()
     results = settings.out_path
-    with stocktake(settings, report_to(results)) as (stock, tally):
+    with shown_in(results) as report, stocktake(settings, report) as (stock, tally):
         registry = Registry.read(results)
         sessions = stock.sessions()
         if registry.shards and sessions and not sessions & set(registry.shards):
