@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import struct
 from typing import Any, BinaryIO
@@ -88,27 +89,45 @@ def read_dicom(path: bytes, size: int, is_named_dicom: bool) -> FileRecord:
     image. Raises OSError when the file cannot be read.
     """
     with open(path, "rb", buffering=0) as handle:
-        buffer = handle.read(FIRST_READ)
-        stranger = refuse(OTHER, Reason.NOT_AN_IMAGE, "not a DICOM file")
-        if not wire.looks_like_dicom(buffer):
-            return refuse(DICOM, Reason.DICOM_UNREADABLE, "no DICOM header") if is_named_dicom else stranger
-        has_magic = buffer[wire.PREAMBLE : wire.PREAMBLE + 4] == b"DICM"
-        try:
-            scan, buffer = _scan(handle, buffer)
-        except wire.NeedMoreError:
-            if not (has_magic or is_named_dicom):
-                return stranger
-            return refuse(DICOM, Reason.DICOM_TRUNCATED, "the header is cut", _digest(buffer, size))
-        except wire.OddHeaderError:
-            if not (has_magic or is_named_dicom):
-                return stranger
-            return refuse(DICOM, Reason.DICOM_UNREADABLE, "the header is damaged", _digest(buffer, size))
-        values = _values(scan)
-        if not values.get("sop_class") and not values.get("modality"):
-            if not (has_magic or is_named_dicom):
-                return stranger
-            return refuse(OTHER, Reason.NOT_AN_IMAGE, "DICOM without an image", _digest(buffer, size))
-        return _record(handle, path, size, scan, buffer, values)
+        record = _read(handle, size, is_named_dicom)
+    if _has_frames(record.values):
+        record.frames = read_frames(os.fsdecode(path))
+    return record
+
+
+def read_dicom_bytes(content: bytes, is_named_dicom: bool) -> FileRecord:
+    """Read what may be DICOM as `read_dicom` does, and hash its pixels while they are at hand."""
+    record = _read(io.BytesIO(content), len(content), is_named_dicom)
+    if _has_frames(record.values):
+        record.frames = read_frames(io.BytesIO(content))
+    if "pixel_offset" in record.values and "pixel_sha256" not in record.values:
+        pixels = memoryview(content)[record.values["pixel_offset"] :]
+        record.values["pixel_sha256"] = hashlib.sha256(pixels).hexdigest()
+    return record
+
+
+def _read(handle: BinaryIO, size: int, is_named_dicom: bool) -> FileRecord:
+    buffer = handle.read(FIRST_READ)
+    stranger = refuse(OTHER, Reason.NOT_AN_IMAGE, "not a DICOM file")
+    if not wire.looks_like_dicom(buffer):
+        return refuse(DICOM, Reason.DICOM_UNREADABLE, "no DICOM header") if is_named_dicom else stranger
+    has_magic = buffer[wire.PREAMBLE : wire.PREAMBLE + 4] == b"DICM"
+    try:
+        scan, buffer = _scan(handle, buffer)
+    except wire.NeedMoreError:
+        if not (has_magic or is_named_dicom):
+            return stranger
+        return refuse(DICOM, Reason.DICOM_TRUNCATED, "the header is cut", _digest(buffer, size))
+    except wire.OddHeaderError:
+        if not (has_magic or is_named_dicom):
+            return stranger
+        return refuse(DICOM, Reason.DICOM_UNREADABLE, "the header is damaged", _digest(buffer, size))
+    values = _values(scan)
+    if not values.get("sop_class") and not values.get("modality"):
+        if not (has_magic or is_named_dicom):
+            return stranger
+        return refuse(OTHER, Reason.NOT_AN_IMAGE, "DICOM without an image", _digest(buffer, size))
+    return _record(handle, size, scan, buffer, values)
 
 
 def _scan(handle: BinaryIO, buffer: bytes) -> tuple[wire.Scan, bytes]:
@@ -128,7 +147,12 @@ def _scan(handle: BinaryIO, buffer: bytes) -> tuple[wire.Scan, bytes]:
         buffer += more
 
 
-def _record(handle: BinaryIO, path: bytes, size: int, scan: wire.Scan, buffer: bytes, values: Values) -> FileRecord:
+def _has_frames(values: Values) -> bool:
+    is_enhanced = str(values.get("sop_class", "")).startswith("1.2.840.10008.5.1.4.1.1.4.")
+    return "pixel_offset" in values and (values.get("n_frames", 1) > 1 or is_enhanced)
+
+
+def _record(handle: BinaryIO, size: int, scan: wire.Scan, buffer: bytes, values: Values) -> FileRecord:
     values["transfer_syntax"] = scan.transfer_syntax
     pixels = scan.inflated if scan.inflated is not None else None
     total = len(pixels) if pixels is not None else size
@@ -140,10 +164,10 @@ def _record(handle: BinaryIO, path: bytes, size: int, scan: wire.Scan, buffer: b
     sampled = hashlib.sha256(str(stored).encode())
     for start in (scan.pixel_offset, scan.pixel_offset + stored // 2, total - SAMPLE):
         start = max(start, scan.pixel_offset)
-        sampled.update(
-            pixels[start : start + SAMPLE] if pixels is not None else os.pread(handle.fileno(), SAMPLE, start)
-        )
+        sampled.update(pixels[start : start + SAMPLE] if pixels is not None else _read_at(handle, start, SAMPLE))
     values["pixel_offset"] = scan.pixel_offset
+    if pixels is not None:  # an offset into inflated bytes leads nowhere in the file
+        values["pixel_sha256"] = hashlib.sha256(pixels[scan.pixel_offset :]).hexdigest()
     values["pixel_digest"] = sampled.hexdigest()[:32]
     digest = hashlib.sha256(header + f"{size} {values['pixel_digest']}".encode()).hexdigest()[:32]
     record = FileRecord(DICOM, None, "", digest, values)
@@ -151,9 +175,12 @@ def _record(handle: BinaryIO, path: bytes, size: int, scan: wire.Scan, buffer: b
         record.reason, record.detail = Reason.DICOM_TRUNCATED, fault
     elif handle.seek(0, os.SEEK_END) != size:
         record.reason, record.detail = Reason.DICOM_TRUNCATED, "the file changed while it was read"
-    if values.get("n_frames", 1) > 1 or values.get("sop_class", "").startswith("1.2.840.10008.5.1.4.1.1.4."):
-        record.frames = read_frames(os.fsdecode(path))
     return record
+
+
+def _read_at(handle: BinaryIO, start: int, size: int) -> bytes:
+    handle.seek(start)
+    return handle.read(size)
 
 
 def _truncation(handle: BinaryIO, scan: wire.Scan, total: int, values: Values) -> str:
@@ -176,7 +203,7 @@ def _truncation(handle: BinaryIO, scan: wire.Scan, total: int, values: Values) -
 def _fragments_fault(handle: BinaryIO, position: int, total: int) -> str:
     """Follow the pieces of encapsulated pixel data to their end mark."""
     for _ in range(MAX_FRAGMENTS):
-        mark = os.pread(handle.fileno(), 8, position)
+        mark = _read_at(handle, position, 8)
         if len(mark) < 8:
             return "the compressed pixel data has no end"
         if mark[:4] == SEQUENCE_DELIMITER:

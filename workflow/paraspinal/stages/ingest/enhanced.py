@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from typing import Any
+from typing import Any, BinaryIO
 
 import pydicom
 
@@ -49,13 +49,16 @@ def quiet_pydicom() -> None:
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 
-def read_frames(path: str) -> list[Values]:
-    """Read the values of every frame; an empty list when the file has no frame descriptions or cannot be read."""
+def read_frames(source: str | BinaryIO) -> list[Values]:
+    """Read the values of every frame of a file, given by path or open.
+
+    Returns an empty list when it has no frame descriptions or they cannot be read; raises OSError.
+    """
     quiet_pydicom()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote header values too
-            dataset = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+            dataset = pydicom.dcmread(source, stop_before_pixels=True, force=True)
             shared = dataset.get("SharedFunctionalGroupsSequence") or [None]
             frames = dataset.get("PerFrameFunctionalGroupsSequence") or []
             top = {name: _plain(dataset.get(keyword), _TOP_KINDS.get(name, "text")) for name, keyword in _TOP.items()}

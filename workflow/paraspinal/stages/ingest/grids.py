@@ -49,6 +49,7 @@ class Slice:
     uid: str = ""
     syntax: str = ""
     is_broken: bool = False
+    pixel_sha256: str | None = None
 
 
 @dataclass

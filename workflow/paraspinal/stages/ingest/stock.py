@@ -59,7 +59,7 @@ class Stock:
 
         Raises AssertionError when its id is taken, which would be a fault of ours.
         """
-        slices = [[os.fsdecode(p.path), p.frame, p.pixel_offset, None] for p in stack.slices] if stack else []
+        slices = [[os.fsdecode(p.path), p.frame, p.pixel_offset, p.pixel_sha256] for p in stack.slices] if stack else []
         values = (row["subject"], row["session"], day, row["source"], row.get("series_id"))
         decision = [row.get(name) for name in _DECISION]
         try:
