@@ -118,6 +118,24 @@ def test_another_cohort_is_refused(tmp_path: Path) -> None:
     assert _files(tmp_path / "results") == before
 
 
+def test_people_may_leave_but_not_most_of_them(tmp_path: Path) -> None:
+    for k in range(4):
+        save(series(3, PatientID=f"P{k}"), tmp_path / "in" / str(k))
+    run(tmp_path)
+    for k in (0, 1):
+        (tmp_path / "in" / str(k)).rename(tmp_path / f"away {k}")
+    summary, _ = run(tmp_path)
+    assert summary.n_sessions == 2
+    before = _files(tmp_path / "results")
+    (tmp_path / "in" / "2").rename(tmp_path / "away 2")
+    with pytest.raises(ResultsError, match="3 of the 4 visits"):
+        ingest(settings_for(tmp_path))
+    assert _files(tmp_path / "results") == before
+    for k in (0, 1, 2):
+        (tmp_path / (f"away {k}")).rename(tmp_path / "in" / str(k))
+    assert run(tmp_path)[0].n_sessions == 4
+
+
 def test_same_content_through_many_processes(tmp_path: Path) -> None:
     save([ds for k in range(110) for ds in series(4, PatientID=f"P{k % 9}", SeriesNumber=k)], tmp_path / "in")
     run(tmp_path, ingest={"workers": 2, "max_series_files": 100})

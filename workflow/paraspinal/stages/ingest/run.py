@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 BATCH_ROWS = 10_000
 """Rows of the inventory in memory at a time."""
 
+MAX_GONE_FRAC = 0.5
+"""More of the visits than this do not leave a study; their drive has gone."""
+
 
 @dataclass(frozen=True)
 class IngestSummary:
@@ -52,8 +55,7 @@ def ingest(settings: Settings) -> IngestSummary:
     with shown_in(results) as report, stocktake(settings, report) as (stock, tally):
         registry = Registry.read(results)
         sessions = stock.sessions()
-        if registry.shards and sessions and not sessions & set(registry.shards):
-            raise ResultsError("the results folder belongs to another cohort", hint="choose another out, or empty it")
+        _check_same_cohort(set(registry.shards), sessions)
         dealt = registry.deal(sessions, settings.shard_size)
         rewritten = _write(settings, stock, dealt, sessions)
         dealt.write(results)
@@ -80,6 +82,18 @@ def take_inventory(settings: Settings, report: Report) -> list[Row]:
     """
     with stocktake(settings, report) as (stock, _):
         return list(_inventory(stock, {}))
+
+
+def _check_same_cohort(known: set[Session], found: set[Session]) -> None:
+    """Refuse to replace what a cohort has by what is mostly not it: another input, or a drive that is not mounted."""
+    gone = len(known - found)
+    if known and found and gone == len(known):
+        raise ResultsError("the results folder belongs to another cohort", hint="choose another out, or empty it")
+    if gone > MAX_GONE_FRAC * len(known):
+        raise ResultsError(
+            f"{gone} of the {len(known)} visits of the results are gone from the input",
+            hint="is a drive not mounted? To go on without them choose another out, or empty it",
+        )
 
 
 def _inventory(stock: Stock, shards: Mapping[Session, int]) -> Iterator[Row]:
