@@ -86,7 +86,10 @@ class Meter:
 
 
 class Names:
-    """Gives every member a name of its own, never an empty one; raises DataError when there are too many."""
+    """Gives every member a name of its own, never an empty one or that of a folder.
+
+    Raises DataError when there are too many.
+    """
 
     def __init__(self) -> None:
         """Begin an archive."""
@@ -98,7 +101,7 @@ class Names:
         self._total += 1
         if self._total > MAX_MEMBERS:
             raise refused(TOO_MANY)
-        name = name.replace(SEPARATOR, b"?")
+        name = name.replace(SEPARATOR, b"?").rstrip(b"/")
         self._seen[name] += 1
         number = self._seen[name]
         return name if name and number == 1 else name + SEPARATOR + str(number).encode()

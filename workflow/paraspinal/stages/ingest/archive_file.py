@@ -19,21 +19,24 @@ NOT_CACHED = -1
 def read_archive(file: Found, max_bytes: int) -> list[Read]:
     """Read an archive: a row without record, which says that it was read, then a row for every file in it.
 
-    What cannot be read of it, or that it is empty, is one row more, under the empty name that no member has. No fault
-    of the archive raises. Size and time of every row are those of the archive. A folder in it is not a file.
+    What cannot be read of it, or that it is empty, is one row more, beside the last file that was read and under the
+    empty name that no file has. No fault of the archive raises. Size and time of every row are those of the archive. A
+    folder in it is not a file.
     """
-    within = file.path + SEPARATOR
+    within = rest = file.path + SEPARATOR
     records: dict[bytes, FileRecord] = {}
     mtime_ns = file.mtime_ns
     try:
         for member in members(file.path, max_bytes, lambda name: judged_by_name(within + name, 1) is None):
-            records[within + member.name] = _record(within + member.name, member)
+            path = within + member.name
+            records[path] = _record(path, member)
+            rest = path[: path.rfind(b"/", len(within)) + 1] or within
         if not records:
-            records[within] = refuse(OTHER, Reason.NOT_AN_IMAGE, "an empty archive")
+            records[rest] = refuse(OTHER, Reason.NOT_AN_IMAGE, "an empty archive")
     except DataError as error:
-        records[within] = refuse(OTHER, error.reason, error.detail)
+        records[rest] = refuse(OTHER, error.reason, error.detail)
     except OSError:
-        records[within] = refuse(OTHER, Reason.DICOM_UNREADABLE, "the file cannot be read")
+        records[rest] = refuse(OTHER, Reason.DICOM_UNREADABLE, "the file cannot be read")
         mtime_ns = NOT_CACHED
     reads: list[Read] = [(file.path, file.size, mtime_ns, None, None)]
     return reads + [(path, file.size, mtime_ns, series_key(path, record), record) for path, record in records.items()]

@@ -1,8 +1,5 @@
 """The header pass: read what is new or changed, in parallel, a bounded number of files at a time."""
 
-# ruff: noqa: PTH119, PTH120
-# Paths are bytes here, for a file name need not be text.
-
 from __future__ import annotations
 
 import multiprocessing
@@ -12,12 +9,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass
 from itertools import islice
 
+from paraspinal.core.archives import is_archive
 from paraspinal.core.vocab import Reason
+from paraspinal.stages.ingest.archive_file import NOT_CACHED, read_archive
 from paraspinal.stages.ingest.cache import Cache, Read
 from paraspinal.stages.ingest.dicom_file import read_dicom
+from paraspinal.stages.ingest.judge import is_dicom_name, judged_by_header, judged_by_name, series_key
 from paraspinal.stages.ingest.nifti_file import is_nifti_name, read_nifti
-from paraspinal.stages.ingest.record import DICOM, NIFTI, OTHER, FileRecord, refuse
-from paraspinal.stages.ingest.stacks import is_no_image
+from paraspinal.stages.ingest.record import OTHER, FileRecord, refuse
 from paraspinal.stages.ingest.walk import Found
 
 CHUNK = 200
@@ -26,11 +25,6 @@ MAX_WAITING = 4
 """Chunks per worker that may be under way; bounds memory whatever the size of the tree."""
 SMALL = 2 * CHUNK
 """So few files are read faster than other processes start."""
-DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
-ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".7z", ".rar")
-TEXTS = (".txt", ".md", ".json", ".tsv", ".csv", ".html", ".xml", ".log", ".gitkeep", ".bval", ".bvec", ".ini", ".yaml")
-NOT_CACHED = -1
-"""Modification time of a record that must be read again next time."""
 
 
 @dataclass
@@ -45,7 +39,9 @@ Report = Callable[[PassTally], None]
 """Told how far the pass is, now and then."""
 
 
-def refresh(found: Iterable[Found], root: bytes, cache: Cache, workers: int, report: Report) -> PassTally:
+def refresh(
+    found: Iterable[Found], root: bytes, cache: Cache, workers: int, max_archive_bytes: int, report: Report
+) -> PassTally:
     """Bring the cache up to date with the files found below ``root``; an archive counts as the files it holds."""
     tally = PassTally()
 
@@ -57,7 +53,7 @@ def refresh(found: Iterable[Found], root: bytes, cache: Cache, workers: int, rep
             elif tally.n_files % CHUNK == 0:
                 report(tally)
 
-    for batch in _read_all(fresh(), _Reader(root), workers):
+    for batch in _read_all(fresh(), _Reader(root, max_archive_bytes), workers):
         cache.put(batch)
         tally.n_read += sum(record is not None for *_, record in batch)
         report(tally)
@@ -70,7 +66,8 @@ def _read_all(
 ) -> Iterator[list[Read]]:
     first = list(islice(files, SMALL))
     rest = list(islice(files, 1))
-    if workers == 1 or not rest:
+    is_little = not rest and sum(is_archive(file.path) for file in first) < 2
+    if workers == 1 or is_little:
         for chunk in _chunks(_chain(first, rest, files)):
             yield reader(chunk)
         return
@@ -92,59 +89,49 @@ def _chain(*parts: Iterable[Found]) -> Iterator[Found]:
 
 
 def _chunks(files: Iterator[Found]) -> Iterator[list[Found]]:
-    while chunk := list(islice(files, CHUNK)):
+    """Cut the files into chunks; an archive, which may hold any number, ends one."""
+    chunk: list[Found] = []
+    for file in files:
+        chunk.append(file)
+        if len(chunk) == CHUNK or is_archive(file.path):
+            yield chunk
+            chunk = []
+    if chunk:
         yield chunk
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """Read a chunk of files; a picklable function with the root it needs."""
+    """Read a chunk of files; a picklable function with what it needs."""
 
     root: bytes
+    max_archive_bytes: int
 
     def __call__(self, chunk: list[Found]) -> list[Read]:
-        return [read_one(file, self.root) for file in chunk]
+        return [read for file in chunk for read in self._read(file)]
+
+    def _read(self, file: Found) -> list[Read]:
+        if is_archive(file.path) and file.is_readable and judged_by_name(file.path, file.size) is None:
+            return read_archive(file, self.max_archive_bytes)
+        return [read_one(file, self.root)]
 
 
 def read_one(file: Found, root: bytes) -> Read:
-    """Read one file, whatever it is; no fault of the file raises."""
+    """Read one file, whatever it is, but no archive; no fault of the file raises."""
     try:
         record = _record(file, root)
         mtime = file.mtime_ns if record.detail != "the file changed while it was read" else NOT_CACHED
     except OSError:
         record = refuse(OTHER, Reason.DICOM_UNREADABLE, "the file cannot be read")
         mtime = NOT_CACHED
-    return file.path, file.size, mtime, _series_key(file.path, record), record
+    return file.path, file.size, mtime, series_key(file.path, record), record
 
 
 def _record(file: Found, root: bytes) -> FileRecord:
-    name = os.fsdecode(os.path.basename(file.path))
-    lower = name.lower()
     if not file.is_readable:
         raise PermissionError
-    if name.startswith("."):
-        return refuse(OTHER, Reason.NOT_AN_IMAGE, "a hidden file")
-    if lower.endswith(ARCHIVES) and not is_nifti_name(lower):
-        return refuse(OTHER, Reason.NOT_AN_IMAGE, "an archive; unpack it to use what is inside")
-    if file.size == 0:
-        if lower.endswith(TEXTS) or lower in ("readme", "license", "changes", "bidsignore"):
-            return refuse(OTHER, Reason.NOT_AN_IMAGE, "an empty text file")
-        return refuse(OTHER, Reason.DICOM_TRUNCATED, "an empty file")
-    if is_nifti_name(lower):
-        relative = os.fsdecode(os.path.relpath(file.path, root))
-        return read_nifti(file.path, relative, file.size)
-    record = read_dicom(file.path, file.size, lower.endswith(DICOM_SUFFIXES))
-    if is_no_image(record):
-        return refuse(OTHER, Reason.NOT_AN_IMAGE, "a report or another object without an image", record.digest)
-    return record
-
-
-def _series_key(path: bytes, record: FileRecord) -> str:
-    """Group records so that one series comes back at once; everything without an image by folder."""
-    folder = os.fsencode(os.path.dirname(path)).hex()
-    if record.source == NIFTI and record.values:
-        return f"n|{path.hex()}"
-    if record.source == DICOM and record.values:
-        uid = record.values.get("series_uid") or record.values.get("study_uid")
-        return f"d|{uid}" if uid else f"d|{folder}"
-    return f"o|{folder}"
+    if (judged := judged_by_name(file.path, file.size)) is not None:
+        return judged
+    if is_nifti_name(os.fsdecode(file.path)):
+        return read_nifti(file.path, os.fsdecode(os.path.relpath(file.path, root)), file.size)
+    return judged_by_header(read_dicom(file.path, file.size, is_dicom_name(file.path)))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from paraspinal.core.archives import folder_of
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import Reason, Status
 from paraspinal.stages.ingest.stacks import Stack
@@ -70,7 +71,7 @@ class Stock:
         except sqlite3.IntegrityError:
             raise AssertionError("two stacks share an id") from None
         if stack:
-            folders = {os.path.dirname(path) for path in stack.paths}  # noqa: PTH120 - bytes need not be text
+            folders = {folder_of(path) for path in stack.paths}
             self._db.executemany("insert into places values (?, ?)", ((f, row["stack_id"]) for f in folders))
 
     def decide(self, stack_id: str, status: Status, reason: Reason, detail: str) -> None:

@@ -1,8 +1,5 @@
 """Take stock of an input: read what is new, group it into stacks, and look across series for what one cannot tell."""
 
-# ruff: noqa: PTH120
-# Paths are bytes here, for a file name need not be text.
-
 from __future__ import annotations
 
 import hashlib
@@ -11,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from paraspinal.core.archives import folder_of
 from paraspinal.core.identity import Identity
 from paraspinal.core.settings import Settings
 from paraspinal.core.tables import Row
@@ -44,8 +42,10 @@ def stocktake(settings: Settings, report: Report) -> Iterator[tuple[Stock, PassT
     stock = Stock(folder / f"{name}.stock.sqlite")
     try:
         ours = [os.fsencode(path) for path in (settings.out_path, settings.private_path)]
-        tally = refresh(walk(root, skip=ours), root, cache, settings.ingest.workers, report)
-        _fill(stock, cache, identity, settings.ingest.max_series_files)
+        limits = settings.ingest
+        max_archive_bytes = int(limits.max_archive_gib * 2**30)
+        tally = refresh(walk(root, skip=ours), root, cache, limits.workers, max_archive_bytes, report)
+        _fill(stock, cache, identity, limits.max_series_files)
         yield stock, tally
     finally:
         stock.close()
@@ -56,7 +56,7 @@ def _fill(stock: Stock, cache: Cache, identity: Identity, max_files: int) -> Non
     broken: Counter[bytes] = Counter()
     for key, files in cache.series():
         if key.startswith("o|"):
-            broken.update(os.path.dirname(path) for path, record in files if record.reason in BROKEN)
+            broken.update(folder_of(path) for path, record in files if record.reason in BROKEN)
             for row in _junk_rows(files, identity):
                 stock.add(row)
             continue
@@ -82,7 +82,7 @@ def _junk_rows(files: list[tuple[bytes, FileRecord]], identity: Identity) -> Ite
     for path, record in files:
         kinds.setdefault((record.reason or Reason.NOT_AN_IMAGE, record.detail), []).append(path)
     for (reason, detail), paths in sorted(kinds.items()):
-        folder = os.path.dirname(paths[0]).decode("utf-8", "surrogateescape")
+        folder = os.fsdecode(folder_of(paths[0]))
         yield {
             "stack_id": identity.pseudonym("junk", f"{folder}|{reason.value}|{detail}"),
             "subject": None,
