@@ -13,6 +13,8 @@ from paraspinal.stages.ingest.record import Values
 _FIELDS: dict[str, tuple[str, str, str]] = {
     "image_type": ("MRImageFrameTypeSequence", "FrameType", "texts"),
     "acquisition_contrast": ("MRImageFrameTypeSequence", "AcquisitionContrast", "text"),
+    "component": ("MRImageFrameTypeSequence", "ComplexImageComponent", "text"),
+    "volume_technique": ("MRImageFrameTypeSequence", "VolumeBasedCalculationTechnique", "text"),
     "position": ("PlanePositionSequence", "ImagePositionPatient", "numbers"),
     "orientation": ("PlaneOrientationSequence", "ImageOrientationPatient", "numbers"),
     "pixel_spacing": ("PixelMeasuresSequence", "PixelSpacing", "numbers"),
@@ -23,6 +25,7 @@ _FIELDS: dict[str, tuple[str, str, str]] = {
     "flip_deg": ("MRTimingAndRelatedParametersSequence", "FlipAngle", "number"),
     "echo_train_length": ("MRTimingAndRelatedParametersSequence", "EchoTrainLength", "number"),
     "ti_ms": ("MRModifierSequence", "InversionTimes", "number"),
+    "is_inversion": ("MRModifierSequence", "InversionRecovery", "text"),
     "fat_suppression": ("MRModifierSequence", "SpectrallySelectedSuppression", "text"),
     "stack": ("FrameContentSequence", "StackID", "text"),
     "instance": ("FrameContentSequence", "InStackPositionNumber", "number"),
@@ -36,12 +39,31 @@ _TOP = {
     "steady_state": "SteadyStatePulseSequence",
     "spoiling": "Spoiling",
     "is_inversion": "InversionRecovery",
+    "is_echo_planar": "EchoPlanarPulseSequence",
+    "is_phase_contrast": "PhaseContrast",
+    "is_time_of_flight": "TimeOfFlightContrast",
+    "fat_suppression": "SpectrallySelectedSuppression",
     "acquisition_contrast": "AcquisitionContrast",
     "acquisition_type": "MRAcquisitionType",
     "sequence_name": "PulseSequenceName",
     "field_t": "MagneticFieldStrength",
 }
 _TOP_KINDS = {"field_t": "number"}
+_CLASSIC = {
+    "te_ms": ("EchoTime", "number"),
+    "tr_ms": ("RepetitionTime", "number"),
+    "ti_ms": ("InversionTime", "number"),
+    "flip_deg": ("FlipAngle", "number"),
+    "echo_train_length": ("EchoTrainLength", "number"),
+    "scanning_sequence": ("ScanningSequence", "texts"),
+    "sequence_variant": ("SequenceVariant", "texts"),
+    "scan_options": ("ScanOptions", "texts"),
+    "sequence_name": ("SequenceName", "text"),
+}
+"""What archives that convert classic files to multi-frame ones keep in items for the unassigned."""
+_UNASSIGNED = ("UnassignedSharedConvertedAttributesSequence", "UnassignedPerFrameConvertedAttributesSequence")
+_PHILIPS_CLASSIC = 0x2005140F
+"""Philips repeats the classic header of a frame here; before release 12 only it names the parts of a Dixon set."""
 
 
 def quiet_pydicom() -> None:
@@ -62,6 +84,8 @@ def read_frames(source: str | BinaryIO) -> list[Values]:
             shared = dataset.get("SharedFunctionalGroupsSequence") or [None]
             frames = dataset.get("PerFrameFunctionalGroupsSequence") or []
             top = {name: _plain(dataset.get(keyword), _TOP_KINDS.get(name, "text")) for name, keyword in _TOP.items()}
+            region = dataset.get("AnatomicRegionSequence")
+            top["anatomic_code"] = _plain(region[0].get("CodeValue"), "text") if region else None
             common = {**_keep(top), **_group(shared[0])}
             return [{**common, **_group(frame)} for frame in frames]
     except OSError:
@@ -79,7 +103,26 @@ def _group(item: Any) -> Values:
         inner = item.get(sequence)
         if inner:
             found[name] = _plain(inner[0].get(keyword), kind)
-    return _keep(found)
+    for inner in filter(None, map(item.get, _UNASSIGNED)):
+        found |= {name: _plain(inner[0].get(keyword), kind) for name, (keyword, kind) in _CLASSIC.items()}
+    return _keep(found | _philips(item) | _anatomy(item))
+
+
+def _philips(item: Any) -> Values:
+    """Read image type and pulse sequence from the classic header inside a frame."""
+    classic = item.get(_PHILIPS_CLASSIC)
+    if classic is None or classic.VR != "SQ" or not classic.value:
+        return {}
+    names = ("scanning_sequence", "sequence_variant", "scan_options")
+    found = {name: _plain(classic.value[0].get(_CLASSIC[name][0]), "texts") for name in names}
+    return {**found, "classic_type": _plain(classic.value[0].get("ImageType"), "texts")}
+
+
+def _anatomy(item: Any) -> Values:
+    """Read the code of the anatomic region; its meaning is free text and stays behind."""
+    anatomy = item.get("FrameAnatomySequence")
+    region = anatomy[0].get("AnatomicRegionSequence") if anatomy else None
+    return {"anatomic_code": _plain(region[0].get("CodeValue"), "text")} if region else {}
 
 
 def _keep(values: Values) -> Values:

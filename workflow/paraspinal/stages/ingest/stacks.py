@@ -13,10 +13,12 @@ from typing import Protocol
 
 from paraspinal.core.geometry import Grid, plane_of, plane_tilt_deg
 from paraspinal.core.vocab import Plane, Reason, Status
+from paraspinal.stages.ingest.echoes import EchoImage, by_echo
 from paraspinal.stages.ingest.grids import Block, Slice, axes_of, has_geometry, runs_around, split
+from paraspinal.stages.ingest.image_kind import is_localizer, is_reformat
 from paraspinal.stages.ingest.record import DICOM, FileRecord, Values
 from paraspinal.stages.ingest.region import Region, region_of
-from paraspinal.stages.ingest.sequence import Contrast, contrast_of, is_localizer, is_reformat
+from paraspinal.stages.ingest.sequence import Contrast, contrast_of
 
 NOT_IMAGES = frozenset(
     {"SR", "PR", "KO", "DOC", "REG", "SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "AU", "ECG", "RWV", "PLAN"}
@@ -168,7 +170,8 @@ def _plane(piece: Slice) -> Plane:
 def _contrast_key(values: Values) -> tuple[str, ...]:
     """What tells images of one series apart besides their place: kind of image, echo, inversion."""
     numbers = [f"{values.get(name, -1):.2f}" for name in ("te_ms", "ti_ms", "ge_image_type")]
-    return (*values.get("image_type", []), *numbers)
+    kinds = [*values.get("image_type", []), *values.get("classic_type", [])]
+    return (*kinds, *([values["component"]] if "component" in values else []), *numbers)
 
 
 def _image_stacks(files: list[tuple[bytes, FileRecord]]) -> list[Stack]:
@@ -188,6 +191,9 @@ def _image_stacks(files: list[tuple[bytes, FileRecord]]) -> list[Stack]:
                 key = f"{contrast_key}|{matrix}|{number}"
                 of_contrast.append(_stack(key, block, by_slice))
         stacks += _settle_orphans(of_contrast)
+    echoes = [EchoImage(stack.values, stack.grid, stack.contrast) for stack in stacks]
+    for stack, contrast in zip(stacks, by_echo(echoes), strict=True):
+        stack.contrast = contrast
     orientations = {_orientation(s) for s in stacks if s.plane is not Plane.UNKNOWN}
     for stack in stacks:
         _exclude(stack, is_three_plane=len(orientations) >= 3 and _are_all_small(stacks))
