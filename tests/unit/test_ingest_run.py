@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import os
 import stat
 from pathlib import Path
@@ -197,6 +198,79 @@ def test_unreadable_files_and_folders_are_rows_and_asked_again(tmp_path: Path, m
     monkeypatch.undo()
     summary, (row,) = run(tmp_path)
     assert (summary.n_read, row["status"], row["n_files"]) == (1, "ok", 6)
+
+
+class Flaky:
+    """Reads a header as usual, but the drive fails a number of times first."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
+        from paraspinal.stages.ingest import header_pass
+
+        self._whole, self._failures = header_pass.read_dicom, failures
+        monkeypatch.setattr(header_pass, "PAUSES_SECONDS", (0.0, 0.0))
+        monkeypatch.setattr(header_pass, "read_dicom", self)
+
+    def __call__(self, path: bytes, *more: Any) -> Any:
+        if self._failures:
+            self._failures -= 1
+            raise OSError(errno.EIO, "Input/output error", os.fsdecode(path))
+        return self._whole(path, *more)
+
+
+def test_a_drive_that_stumbles_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(series(), tmp_path / "in")
+    Flaky(monkeypatch, 2)
+    _, (row,) = run(tmp_path)
+    assert (row["status"], row["n_files"]) == ("ok", 6)
+
+
+def test_a_bad_place_on_a_disk_is_one_row_and_asked_again_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(series(), tmp_path / "in")
+    Flaky(monkeypatch, 3)
+    _, rows = run(tmp_path)
+    assert ("failed", "DICOM_UNREADABLE", 1) in [(r["status"], r["reason_code"], r["n_files"]) for r in rows]
+    summary, (row,) = run(tmp_path)
+    assert (summary.n_read, row["status"], row["n_files"]) == (1, "ok", 6)
+
+
+def test_a_drive_that_goes_away_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(series(25), tmp_path / "in" / "1")
+    run(tmp_path)
+    before = _files(tmp_path / "results")
+    save(series(25, PatientID="P2"), tmp_path / "in" / "2")
+    Flaky(monkeypatch, 10_000)
+    with pytest.raises(InputError, match="drive of the input failed on 25 files") as caught:
+        ingest(settings_for(tmp_path))
+    assert str(tmp_path) not in str(caught.value)
+    assert _files(tmp_path / "results") == before
+    monkeypatch.undo()
+    assert run(tmp_path)[0].n_sessions == 2
+
+
+def test_a_file_that_grows_while_it_is_read_is_read_again_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from paraspinal.stages.ingest import header_pass
+
+    paths = save(series(), tmp_path / "in")
+    content = paths[-1].read_bytes()
+    paths[-1].write_bytes(content[:-100])
+    whole = header_pass.read_dicom
+
+    def while_growing(path: bytes, *more: Any) -> Any:
+        if path == os.fsencode(paths[-1]):
+            with paths[-1].open("ab") as handle:
+                handle.write(content[-100:])
+        return whole(path, *more)
+
+    monkeypatch.setattr(header_pass, "read_dicom", while_growing)
+    _, (row,) = run(tmp_path)
+    assert (row["status"], row["reason_code"], row["n_files"]) == ("failed", "DICOM_TRUNCATED", 6)
+    monkeypatch.undo()
+    summary, (row,) = run(tmp_path)
+    assert (summary.n_read, row["status"]) == (1, "ok")
 
 
 def test_results_inside_the_input_are_not_input(tmp_path: Path) -> None:

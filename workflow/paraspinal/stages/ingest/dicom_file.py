@@ -22,6 +22,7 @@ MAX_HEADER = 1 << 28
 """No header is larger; a stated length beyond it is damage."""
 SAMPLE = 4096
 """Bytes of pixels hashed at the start, the middle and the end."""
+CHANGED = "the file changed while it was read"
 SEQUENCE_DELIMITER = b"\xfe\xff\xdd\xe0"
 MAX_FRAGMENTS = 100_000
 """An encapsulated image with more pieces is not followed to its end."""
@@ -174,7 +175,7 @@ def _record(handle: BinaryIO, size: int, scan: wire.Scan, buffer: bytes, values:
     if fault := _truncation(handle, scan, total, values):
         record.reason, record.detail = Reason.DICOM_TRUNCATED, fault
     elif handle.seek(0, os.SEEK_END) != size:
-        record.reason, record.detail = Reason.DICOM_TRUNCATED, "the file changed while it was read"
+        record.reason, record.detail = Reason.DICOM_TRUNCATED, CHANGED
     return record
 
 

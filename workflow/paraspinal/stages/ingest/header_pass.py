@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 
 from paraspinal.core.archives import is_archive
+from paraspinal.core.errors import InputError
 from paraspinal.core.vocab import Reason
 from paraspinal.stages.ingest.archive_file import NOT_CACHED, read_archive
 from paraspinal.stages.ingest.cache import Cache, Read
-from paraspinal.stages.ingest.dicom_file import read_dicom
+from paraspinal.stages.ingest.dicom_file import CHANGED, read_dicom
 from paraspinal.stages.ingest.judge import is_dicom_name, judged_by_header, judged_by_name, series_key
 from paraspinal.stages.ingest.nifti_file import is_nifti_name, read_nifti
 from paraspinal.stages.ingest.record import OTHER, FileRecord, refuse
@@ -25,6 +28,13 @@ MAX_WAITING = 4
 """Chunks per worker that may be under way; bounds memory whatever the size of the tree."""
 SMALL = 2 * CHUNK
 """So few files are read faster than other processes start."""
+DRIVE_ERRORS = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.ENODEV})
+"""What a failing disk or a network drive that went away answers."""
+PAUSES_SECONDS = (0.2, 2.0)
+"""How long a stumbling drive is given before it is asked again."""
+DRIVE_FAULT = "the drive reports an error"
+MAX_DRIVE_FAULTS = 20
+"""So many files may lie on bad places of a disk; with more, the drive has gone and nothing can be said of its files."""
 
 
 @dataclass
@@ -33,6 +43,7 @@ class PassTally:
 
     n_files: int = 0
     n_read: int = 0
+    n_drive_faults: int = 0
 
 
 Report = Callable[[PassTally], None]
@@ -42,7 +53,10 @@ Report = Callable[[PassTally], None]
 def refresh(
     found: Iterable[Found], root: bytes, cache: Cache, workers: int, max_archive_bytes: int, report: Report
 ) -> PassTally:
-    """Bring the cache up to date with the files found below ``root``; an archive counts as the files it holds."""
+    """Bring the cache up to date with the files found below ``root``; an archive counts as the files it holds.
+
+    Raises InputError when the drive fails again and again: that says nothing about the images.
+    """
     tally = PassTally()
 
     def fresh() -> Iterator[Found]:
@@ -56,6 +70,11 @@ def refresh(
     for batch in _read_all(fresh(), _Reader(root, max_archive_bytes), workers):
         cache.put(batch)
         tally.n_read += sum(record is not None for *_, record in batch)
+        tally.n_drive_faults += sum(record is not None and record.detail == DRIVE_FAULT for *_, record in batch)
+        if tally.n_drive_faults > MAX_DRIVE_FAULTS:
+            raise InputError(
+                f"the drive of the input failed on {tally.n_drive_faults} files", hint="check the drive and run again"
+            )
         report(tally)
     tally.n_files = cache.forget_unseen()
     return tally
@@ -117,19 +136,31 @@ class _Reader:
 
 
 def read_one(file: Found, root: bytes) -> Read:
-    """Read one file, whatever it is, but no archive; no fault of the file raises."""
-    try:
-        record = _record(file, root)
-        mtime = file.mtime_ns if record.detail != "the file changed while it was read" else NOT_CACHED
-    except OSError:
-        record = refuse(OTHER, Reason.DICOM_UNREADABLE, "the file cannot be read")
+    """Read one file, whatever it is, but no archive; no fault of the file raises.
+
+    A drive that stumbles is asked again; a file that changed meanwhile or could not be read is read again next time.
+    """
+    mtime = file.mtime_ns
+    pauses = list(PAUSES_SECONDS)
+    while True:
+        try:
+            record = _record(file, root)
+            break
+        except OSError as error:
+            if error.errno in DRIVE_ERRORS and pauses:
+                time.sleep(pauses.pop(0))
+                continue
+            detail = DRIVE_FAULT if error.errno in DRIVE_ERRORS else "the file cannot be read"
+            record, mtime = refuse(OTHER, Reason.DICOM_UNREADABLE, detail), NOT_CACHED
+            break
+    if record.detail == CHANGED:
         mtime = NOT_CACHED
     return file.path, file.size, mtime, series_key(file.path, record), record
 
 
 def _record(file: Found, root: bytes) -> FileRecord:
     if not file.is_readable:
-        raise PermissionError
+        raise OSError(file.error, os.strerror(file.error))
     if (judged := judged_by_name(file.path, file.size)) is not None:
         return judged
     if is_nifti_name(os.fsdecode(file.path)):

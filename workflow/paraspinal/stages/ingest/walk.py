@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -15,12 +16,17 @@ from paraspinal.core.errors import InputError
 
 @dataclass(frozen=True)
 class Found:
-    """One file of the input; ``is_readable`` is False where even its size could not be asked for."""
+    """One file of the input; ``error`` is the number of the system's error where even its size could not be had."""
 
     path: bytes
     size: int
     mtime_ns: int
-    is_readable: bool = True
+    error: int = 0
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the file can be asked for its size."""
+        return not self.error
 
 
 def walk(root: bytes, skip: Sequence[bytes] = ()) -> Iterator[Found]:
@@ -43,16 +49,16 @@ def walk(root: bytes, skip: Sequence[bytes] = ()) -> Iterator[Found]:
                 continue
             with os.scandir(folder) as entries:
                 names = sorted(entry.name for entry in entries)
-        except OSError:
-            yield Found(folder, 0, 0, is_readable=False)
+        except OSError as error:
+            yield Found(folder, 0, 0, error.errno or errno.EACCES)
             continue
         folders = []
         for name in names:
             path = os.path.join(folder, name)
             try:
                 state = os.stat(path)
-            except OSError:
-                yield Found(path, 0, 0, is_readable=False)
+            except OSError as error:
+                yield Found(path, 0, 0, error.errno or errno.EACCES)
                 continue
             if stat.S_ISDIR(state.st_mode):
                 folders.append(path)
