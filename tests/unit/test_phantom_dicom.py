@@ -26,8 +26,9 @@ from paraspinal.phantom.dicom import (
     without_slice,
     write,
 )
+from paraspinal.phantom.dixon_exports import dixon
 from paraspinal.phantom.from_nifti import write_dixon_as_dicom
-from paraspinal.phantom.vendors import HABITS, SCANNERS, Vendor, dixon, localizer, spin_echo
+from paraspinal.phantom.vendors import HABITS, SCANNERS, Vendor, localizer, spin_echo
 
 VISIT = Visit("test", "P1", "Test^Person", "F", "19700630", "20230615")
 
@@ -101,7 +102,8 @@ def test_dixon_sets_are_split_as_the_vendor_does(vendor: Vendor) -> None:
     assert len(series) == (1 if vendor is Vendor.PHILIPS else 4)
     items = [ds for s in series for ds in datasets(s, VISIT, SCANNERS[vendor])]
     assert len(items) == 4 * grid.size[2]
-    assert len({tuple(ds.ImageType) for ds in items}) == 4
+    told = {(tuple(ds.ImageType), ds.SeriesDescription) for ds in items}
+    assert len(told) == 4
     assert len({ds.SOPInstanceUID for ds in items}) == len(items)
     assert {ds.FrameOfReferenceUID for ds in items} == {VISIT.uid("frame of reference")}
     assert len({ds.StudyInstanceUID for ds in items}) == 1

@@ -26,8 +26,9 @@ from paraspinal.phantom.contrast import (
     texture,
 )
 from paraspinal.phantom.dicom import Series, Visit, datasets, dicom_name, truncate_file, write
+from paraspinal.phantom.dixon_exports import USUAL, Export, dixon
 from paraspinal.phantom.truth import TRUTH_STEP_MM, truth
-from paraspinal.phantom.vendors import HABITS, SCANNERS, Vendor, dixon, localizer, spin_echo
+from paraspinal.phantom.vendors import SCANNERS, Vendor, localizer, spin_echo
 
 TRUTH_COLUMNS = (
     "patient_id", "study_date", "muscle", "side", "level", "level_scheme",
@@ -87,7 +88,7 @@ class Plan:
     @property
     def parts(self) -> frozenset[DixonPart]:
         """The parts of the Dixon set that the centre keeps: water and fat, all four where they come in one series."""
-        is_whole = HABITS[self.vendor].is_one_dixon_series
+        is_whole = USUAL[self.vendor] is Export.ONE_SERIES
         kept = {DixonPart.IN_PHASE, DixonPart.OPPOSED_PHASE} if is_whole else set()
         return frozenset({DixonPart.WATER, DixonPart.FAT, *kept})
 

@@ -10,7 +10,8 @@ import SimpleITK as sitk
 from paraspinal.core.geometry import Grid
 from paraspinal.core.vocab import DixonPart
 from paraspinal.phantom.dicom import Visit, datasets, write
-from paraspinal.phantom.vendors import SCANNERS, Vendor, dixon
+from paraspinal.phantom.dixon_exports import dixon
+from paraspinal.phantom.vendors import SCANNERS, Vendor
 
 _ROUNDING = 1e-3
 """Differences below this are rounding, not steps between stored values."""

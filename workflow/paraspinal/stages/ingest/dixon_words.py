@@ -177,7 +177,7 @@ def _named(text: str, is_method: bool, may_be_short: bool) -> tuple[set[DixonPar
     if found := {part for part, pattern in _PHRASES if pattern.search(text)}:
         return found, FULL_WORD
     if may_be_short and (part := _ENDS.get(_last_word(text))):
-        return {part}, FULL_WORD if len(_last_word(text)) > 3 else SHORT_WORD
+        return {part}, FULL_WORD if _last_word(text) in _NAME_WORDS else SHORT_WORD
     if not is_method and not _BARE.search(text):
         return set(), 0.0
     whole = {part for part, word in ((DixonPart.WATER, _WATER), (DixonPart.FAT, _FAT)) if word.search(text)}

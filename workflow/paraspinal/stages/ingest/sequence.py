@@ -11,9 +11,10 @@ from paraspinal.stages.ingest.image_kind import not_anatomy
 from paraspinal.stages.ingest.record import Values
 from paraspinal.stages.ingest.timing import is_inverted_without_time, sequence_by_numbers
 
-NUMBERS_AND_TEXT, CODE, CONTRADICTED, TEXT_ONLY = 0.95, 0.7, 0.5, 0.5
-"""Trust in a class by what it rests on; numbers alone carry a trust of their own, a contradiction takes 0.3 off it."""
-CONTRADICTION_COST = 0.3
+CODE, TEXT_ONLY = 0.7, 0.5
+"""Trust in a class without numbers, by what it rests on."""
+AGREEMENT_GAIN, CONTRADICTION_COST = 0.15, 0.3
+"""What a name that agrees adds to the trust in a class by numbers, and one that contradicts takes away."""
 
 _TEXTS: tuple[tuple[str, Sequence], ...] = (
     (r"stir|tirm", Sequence.STIR),
@@ -33,7 +34,7 @@ _TEXTS: tuple[tuple[str, Sequence], ...] = (
 )
 _PATTERNS = tuple((re.compile(rf"(?<![a-z0-9])(?:{words})"), sequence) for words, sequence in _TEXTS)
 _T1_FLAIR = re.compile(r"(?<![a-z0-9])t1[ -]?(?:w[ -]?)?(?:tirm[ -]?)?(?:flair|dark ?fluid)")
-_TIRM = re.compile(r"(?<![a-z0-9])tirm")
+_STIR = re.compile(r"(?<![a-z0-9])stir")
 _FLAVOURS = {
     "T1": Sequence.T1W,
     "T2": Sequence.T2W,
@@ -91,16 +92,17 @@ def contrast_of(values: Values) -> Contrast:
         return Contrast(sequence, None, fatsup, evidence, trust)
     source = "code" if by_code else "text"
     if told is sequence or _is_one_thing(sequence, told, text):
-        return Contrast(sequence, None, fatsup, f"{evidence}; {source} agrees", NUMBERS_AND_TEXT)
+        return Contrast(sequence, None, fatsup, f"{evidence}; {source} agrees", round(trust + AGREEMENT_GAIN, 2))
     trust = max(TEXT_ONLY, round(trust - CONTRADICTION_COST, 2))
     return Contrast(sequence, None, fatsup, f"{evidence}; {source} says {told.value}", trust)
 
 
 def _is_one_thing(sequence: Sequence, told: Sequence, text: str) -> bool:
-    """Whether two classes are two names of one: T1 FLAIR is T1 weighted; a dark-fluid TIRM is a FLAIR."""
+    """Whether two classes are two names of one: T1 FLAIR is T1 weighted; TIRM is an inversion at whatever time."""
     if {told, sequence} == {Sequence.T1W, Sequence.FLAIR}:
         return sequence is Sequence.T1W
-    return sequence is Sequence.FLAIR and told is Sequence.STIR and bool(_TIRM.search(text))
+    is_only_tirm = told is Sequence.STIR and not _STIR.search(text)
+    return is_only_tirm and sequence in (Sequence.FLAIR, Sequence.T1W)
 
 
 def _by_code(values: Values) -> Sequence | None:
@@ -134,4 +136,4 @@ def _is_fat_suppressed(values: Values, text: str) -> bool:
         return True
     if _NO_FATSUP_TEXT.search(text):
         return False
-    return bool(_FATSUP_TEXT.search(text)) or bool(_PATTERNS[0][0].search(text))
+    return bool(_FATSUP_TEXT.search(text)) or bool(_STIR.search(text))
