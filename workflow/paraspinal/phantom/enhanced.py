@@ -257,8 +257,8 @@ def _add_classic(item: Dataset, series: Series, part: Part) -> None:
     describe_timing(classic, series.timing, part)
     if part.classic_type and part.dixon is not None:
         classic.ScanningSequence = "RM"  # Philips: computed, not acquired
-    block = item.private_block(0x2005, PHILIPS_CREATOR, create=True)
-    block.add_new(PHILIPS_CLASSIC.element & 0xFF, "SQ", Items([classic]))
+    item.add_new(Tag(0x2005, 0x0014), "LO", PHILIPS_CREATOR)
+    item.add_new(PHILIPS_CLASSIC, "SQ", Items([classic]))
 
 
 def one_volume_per_file(stacks: Sequence[Series]) -> list[Series]:
