@@ -5,6 +5,7 @@ All lengths are millimetres in LPS. A grid's slices are ordered along normal = r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -74,15 +75,16 @@ IsIdentical = Callable[[Slice, Slice], bool]
 
 def split(slices: list[Slice], is_identical: IsIdentical) -> list[Block]:
     """Split slices of one contrast and matrix into blocks; every slice ends up in exactly one of them."""
-    placed, blocks = [], []
-    homeless = [s for s in slices if not has_geometry(s)]
+    blocks = []
+    located = [s for s in slices if has_geometry(s)]
+    homeless = [s for s in slices if not has_geometry(s)] if len(located) < len(slices) else []
     if homeless:
         detail = f"{len(homeless)} of {len(slices)} slices without position and orientation"
         blocks.append(Block(homeless).refused(Status.FAILED, Reason.NO_GEOMETRY, detail))
-    flat = [s for s in slices if has_geometry(s) and not _has_spacing(s)]
+    flat = [s for s in located if not _has_spacing(s)]
     if flat:
         blocks.append(Block(flat).refused(Status.FAILED, Reason.BAD_SPACING, "pixel spacing missing or not positive"))
-    placed = [s for s in slices if has_geometry(s) and _has_spacing(s)]
+    placed = [s for s in located if _has_spacing(s)]
     for parallel in _by_orientation(placed):
         blocks += _split_parallel(parallel, is_identical)
     return blocks
@@ -92,9 +94,10 @@ def has_geometry(piece: Slice) -> bool:
     """Whether a slice states where it lies, with unit and perpendicular directions."""
     if piece.position is None or piece.orientation is None:
         return False
-    row, column = np.array(piece.orientation[:3]), np.array(piece.orientation[3:])
-    lengths = abs(np.linalg.norm(row) - 1), abs(np.linalg.norm(column) - 1), abs(row @ column)
-    return bool(max(lengths) < 0.01)  # direction cosines are unit and perpendicular, up to rounding in text
+    row, column = piece.orientation[:3], piece.orientation[3:]
+    product = sum(a * b for a, b in zip(row, column, strict=True))
+    faults = abs(math.hypot(*row) - 1), abs(math.hypot(*column) - 1), abs(product)
+    return max(faults) < 0.01  # direction cosines are unit and perpendicular, up to rounding in text
 
 
 def _has_spacing(piece: Slice) -> bool:

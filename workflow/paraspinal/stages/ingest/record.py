@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from paraspinal.core.vocab import Reason
@@ -42,7 +42,7 @@ class FileRecord:
 
     def dumps(self) -> str:
         """Write as JSON."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        return json.dumps(vars(self), separators=(",", ":"))
 
     @classmethod
     def loads(cls, text: str) -> FileRecord:
