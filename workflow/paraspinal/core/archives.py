@@ -29,6 +29,11 @@ def is_archive(name: bytes) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
+def is_sequential(name: bytes) -> bool:
+    """Whether an archive of this name can only be read front to back, being compressed as a whole."""
+    return is_archive(name) and not name.lower().endswith((b".zip", b".tar"))
+
+
 def split(path: bytes) -> tuple[bytes, bytes | None]:
     """Split a path into the file and the name of the member in it, None for a file that stands for itself."""
     file, separator, member = path.partition(SEPARATOR)

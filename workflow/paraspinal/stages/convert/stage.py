@@ -17,13 +17,16 @@ from paraspinal.core.files import write_json
 from paraspinal.core.geometry import Grid, same_grid
 from paraspinal.core.identity import BidsName
 from paraspinal.core.images import read_image
+from paraspinal.core.registry import shard_path
 from paraspinal.core.schemas import CONVERT, SESSION_STACKS
 from paraspinal.core.shards import Stage, Work, per_item
 from paraspinal.core.tables import Row
-from paraspinal.core.vocab import Plane, Reason, Sequence
+from paraspinal.core.vocab import Plane, Reason, Sequence, Status
 from paraspinal.stages.convert.dcm2niix_tool import run_dcm2niix, tool_versions
-from paraspinal.stages.convert.frames import count_frames, read_frames
 from paraspinal.stages.convert.sources import StackFiles, read_index
+from paraspinal.stages.convert.split import write_slices
+from paraspinal.stages.convert.unpack import Unpacked
+from paraspinal.stages.convert.values import check_values, is_unevenly_scaled
 
 AGREEMENT_FRAC = 0.5
 """The converted grid may differ from the headers' by this share of the in-plane spacing; a wrong order, flip or slice
@@ -79,6 +82,7 @@ def convert_stack(row: Row, work: Work) -> Row:
     grid = grid_of(row)
     folder = Path(tempfile.mkdtemp(prefix="paraspinal-"))
     try:
+        files = work.once("unpacked", lambda: _unpacked(index, work)).lay_out(files, folder / "members")
         array, sidecar = _voxels(files, grid, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -88,6 +92,11 @@ def convert_stack(row: Row, work: Work) -> Row:
     write_json(work.results / name.path(".json"), _allowed(row, sidecar))
     work.record(name.path(".json"))
     return {**row, "image_path": name.path(), "image_sha256": sha256}
+
+
+def _unpacked(index: dict[str, StackFiles], work: Work) -> Unpacked:
+    rows = SESSION_STACKS.read(shard_path(work.results, "ingest", work.shard))
+    return Unpacked(index[row["stack_id"]] for row in rows if Status(row["status"]).is_usable)
 
 
 def grid_of(row: Row) -> Grid:
@@ -114,10 +123,13 @@ def _voxels(files: StackFiles, grid: Grid, folder: Path) -> tuple[np.ndarray, di
     """Read the voxels of a stack in the order of its grid, (z, y, x), with whatever sidecar the tool wrote."""
     if files.source == NIFTI_SOURCE:
         return onto(_read_nifti(files.paths[0], folder), grid), {}
-    if files.has_frames and len(files.slices) != sum(count_frames(path) for path in files.paths):
-        return _fitting(read_frames(files), grid), {}
-    image, sidecar = run_dcm2niix(files.paths, folder)
-    return onto(image, grid), sidecar
+    paths = files.paths
+    if files.has_frames or is_unevenly_scaled(paths):
+        paths = write_slices(files.slices, folder / "slices")
+    image, sidecar = run_dcm2niix(paths, folder)
+    array = onto(image, grid)
+    check_values(paths, array)
+    return array, sidecar
 
 
 def _read_nifti(path: str, folder: Path) -> sitk.Image:
@@ -144,12 +156,6 @@ def _check_gzip(path: Path) -> None:
         raise DataError(Reason.DICOM_TRUNCATED, "the compressed file is cut") from None
     except (gzip.BadGzipFile, zlib.error):
         raise DataError(Reason.DICOM_UNREADABLE, "the compressed file is damaged") from None
-
-
-def _fitting(array: np.ndarray, grid: Grid) -> np.ndarray:
-    if array.shape != grid.size[::-1]:
-        raise DataError(Reason.AFFINE_MISMATCH, "the frames do not fill the grid")
-    return array
 
 
 def onto(image: sitk.Image, grid: Grid) -> np.ndarray:
