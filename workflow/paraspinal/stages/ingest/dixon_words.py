@@ -59,6 +59,8 @@ _MAP_TEXT = re.compile(
     r"(?<![a-z0-9])r2 ?(?:\*|star|s(?![a-z]))|^(?:t2\*|b0|field ?map|phase ?map) ?:"
     r"|(?:t2 ?(?:\*|star)|b0|field|phase) ?map|water[ -]?(?:frac|perc)\w*|goodness"
 )
+_T2_STAR = re.compile(r"(?<![a-z0-9])t2 ?(?:\*|star)")
+"""A map where it stands beside the name of a Dixon method; elsewhere a weighted image."""
 _MAP_ENDS = word_set("wf wp t2s r2s t2star r2star r2 t2* r2* b0 gof fieldmap report")
 
 _PREFIX = re.compile(r"^(water|fat|in ?phase|(?:out|opp) ?phase|fat ?frac\w*)(?: w/o [a-z]+)? ?:")
@@ -135,7 +137,9 @@ def is_map(values: Values) -> bool:
     texts = [_plain(values.get(name)) for name in ("series_description", "name")]
     if any(_MAP_TEXT.search(text) for text in texts):
         return True
-    return is_dixon_method(values) and any(_last_word(text) in _MAP_ENDS for text in texts)
+    if not is_dixon_method(values):
+        return False
+    return any(_last_word(text) in _MAP_ENDS or _T2_STAR.search(text) for text in texts)
 
 
 def kinds_of(values: Values) -> set[str]:
@@ -176,11 +180,11 @@ def _named(text: str, is_method: bool, may_be_short: bool) -> tuple[set[DixonPar
         return {DixonPart.IN_PHASE, DixonPart.OPPOSED_PHASE}, FULL_WORD
     if found := {part for part, pattern in _PHRASES if pattern.search(text)}:
         return found, FULL_WORD
-    if may_be_short and (part := _ENDS.get(_last_word(text))):
+    whole = {part for part, word in ((DixonPart.WATER, _WATER), (DixonPart.FAT, _FAT)) if word.search(text)}
+    if len(whole) < 2 and may_be_short and (part := _ENDS.get(_last_word(text))):
         return {part}, FULL_WORD if _last_word(text) in _NAME_WORDS else SHORT_WORD
     if not is_method and not _BARE.search(text):
         return set(), 0.0
-    whole = {part for part, word in ((DixonPart.WATER, _WATER), (DixonPart.FAT, _FAT)) if word.search(text)}
     if not is_method and _CONTRAST.search(text):
         whole.discard(DixonPart.FAT)
     return whole, FULL_WORD if is_method else BARE_WORD
