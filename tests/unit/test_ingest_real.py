@@ -97,6 +97,14 @@ def test_all_folders_at_once_go_through(tmp_path: Path) -> None:
     assert n_usable == n_scanned == sum(Status(row["status"]).is_usable for row in rows)
 
 
+def test_real_in_and_opposed_phase_images_are_named(tmp_path: Path) -> None:
+    _, rows = run(tmp_path, input=str(DATA / "nifti" / "abdomen_unlabelled"))
+    found = Counter((row["sequence"], row["dixon_part"], row["is_fat_suppressed"]) for row in rows)
+    assert found == {("dixon", "inphase", False): 2, ("dixon", "oppphase", False): 3, ("T2w", None, True): 3}
+    assert {row["sequence_evidence"] for row in rows} == {"Dixon part by file name", "text only"}
+    assert {row["status"] for row in rows} == {"ok"}
+
+
 def test_real_dixon_as_nifti_shows_its_lost_origin(tmp_path: Path) -> None:
     shutil.copytree(DATA / "nifti" / "dixon_lumbar", tmp_path / "in")
     (scan,) = scans_of(tmp_path)

@@ -168,7 +168,8 @@ def _by_text(values: Values) -> Found | None:
             continue
         found, trust = _named(text, is_method, is_method or source == "name")
         if found:
-            return (found.pop(), trust, "series text") if len(found) == 1 else None
+            evidence = "file name" if source == "name" else "series text"
+            return (found.pop(), trust, evidence) if len(found) == 1 else None
     return None
 
 
