@@ -32,6 +32,8 @@ TAGS: dict[int, tuple[str, str]] = {
     0x00080016: ("sop_class", "text"),
     0x00080018: ("sop_uid", "text"),
     0x00080020: ("study_date", "text"),
+    0x0008002A: ("acquisition_datetime", "text"),
+    0x00080032: ("acquisition_time", "text"),
     0x00080060: ("modality", "text"),
     0x00080064: ("conversion_type", "text"),
     0x00080070: ("manufacturer", "text"),
@@ -77,7 +79,10 @@ TAGS: dict[int, tuple[str, str]] = {
     0x00280011: ("columns", "short"),
     0x00280030: ("pixel_spacing", "numbers"),
     0x00280100: ("bits", "short"),
+    0x00281052: ("intercept", "number"),
+    0x00281053: ("slope", "number"),
     0x0043102F: ("ge_image_type", "short"),
+    0x2005100E: ("scale_slope", "float"),  # Philips: stored value over this is what compares between images
 }
 WANTED = frozenset(TAGS)
 LENGTHS = {"position": 3, "orientation": 6, "pixel_spacing": 2}
@@ -236,6 +241,8 @@ def _value(raw: bytes, kind: str, order: str) -> Any:
     try:
         if kind == "short":
             return struct.unpack_from(order + "H", raw)[0]
+        if kind == "float" and len(raw) == 4:
+            return finite(struct.unpack(order + "f", raw)[0])
         if kind == "double":
             return finite(struct.unpack_from(order + "d", raw)[0])
         value = wire.text(raw)
@@ -244,7 +251,7 @@ def _value(raw: bytes, kind: str, order: str) -> Any:
         parts = [part.strip() for part in value.split("\\")]
         if kind == "texts":
             return [part.upper() for part in parts] if value else []
-        if kind == "number":
+        if kind in ("number", "float"):
             return finite(float(parts[0]))
         return [finite(float(part)) for part in parts]
     except (ValueError, struct.error):

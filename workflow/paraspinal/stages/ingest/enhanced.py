@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 import warnings
 from typing import Any, BinaryIO
 
@@ -30,6 +31,7 @@ _FIELDS: dict[str, tuple[str, str, str]] = {
     "stack": ("FrameContentSequence", "StackID", "text"),
     "instance": ("FrameContentSequence", "InStackPositionNumber", "number"),
     "temporal": ("FrameContentSequence", "TemporalPositionIndex", "number"),
+    "acquisition_datetime": ("FrameContentSequence", "FrameAcquisitionDateTime", "text"),
     "b_value": ("MRDiffusionSequence", "DiffusionBValue", "number"),
     "slope": ("PixelValueTransformationSequence", "RescaleSlope", "number"),
     "intercept": ("PixelValueTransformationSequence", "RescaleIntercept", "number"),
@@ -64,6 +66,7 @@ _CLASSIC = {
 _UNASSIGNED = ("UnassignedSharedConvertedAttributesSequence", "UnassignedPerFrameConvertedAttributesSequence")
 _PHILIPS_CLASSIC = 0x2005140F
 """Philips repeats the classic header of a frame here; before release 12 only it names the parts of a Dixon set."""
+_PHILIPS_SCALE_SLOPE = 0x2005100E
 
 
 def quiet_pydicom() -> None:
@@ -109,13 +112,22 @@ def _group(item: Any) -> Values:
 
 
 def _philips(item: Any) -> Values:
-    """Read image type and pulse sequence from the classic header inside a frame."""
+    """Read image type, pulse sequence and scale from the classic header inside a frame."""
     classic = item.get(_PHILIPS_CLASSIC)
     if classic is None or classic.VR != "SQ" or not classic.value:
         return {}
     names = ("scanning_sequence", "sequence_variant", "scan_options")
     found = {name: _plain(classic.value[0].get(_CLASSIC[name][0]), "texts") for name in names}
+    found["scale_slope"] = _float(classic.value[0].get(_PHILIPS_SCALE_SLOPE))
     return {**found, "classic_type": _plain(classic.value[0].get("ImageType"), "texts")}
+
+
+def _float(element: Any) -> float | None:
+    """Read a private number, whose kind an implicit encoding does not state."""
+    value = None if element is None else element.value
+    if isinstance(value, bytes):
+        return float(struct.unpack("<f", value)[0]) if len(value) == 4 else None
+    return _plain(value, "number")  # type: ignore[no-any-return]
 
 
 def _anatomy(item: Any) -> Values:

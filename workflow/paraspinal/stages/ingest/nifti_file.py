@@ -40,6 +40,10 @@ SIDECAR_FIELDS: dict[str, tuple[str, float]] = {
     "MagneticFieldStrength": ("field_t", 1.0),
     "SliceThickness": ("slice_thickness_mm", 1.0),
     "SeriesNumber": ("series_number", 1.0),
+    "AcquisitionNumber": ("acquisition", 1.0),
+    "PhilipsRescaleSlope": ("slope", 1.0),
+    "PhilipsRescaleIntercept": ("intercept", 1.0),
+    "PhilipsScaleSlope": ("scale_slope", 1.0),
 }
 """Fields taken from a BIDS sidecar, our name, and the factor from its unit (seconds) to ours (milliseconds)."""
 SIDECAR_TEXTS = {
@@ -49,6 +53,7 @@ SIDECAR_TEXTS = {
     "ProtocolName": "protocol",
     "SeriesDescription": "series_description",
     "InstitutionName": "institution",
+    "AcquisitionTime": "acquisition_time",
 }
 SIDECAR_LISTS = {
     "ImageType": "image_type",

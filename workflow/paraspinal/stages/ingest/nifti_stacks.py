@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from paraspinal.core.geometry import Grid, plane_of
 from paraspinal.core.vocab import Plane, Reason, Status
+from paraspinal.stages.ingest.acquired import common_values
 from paraspinal.stages.ingest.grids import Slice
 from paraspinal.stages.ingest.record import NIFTI, FileRecord
 from paraspinal.stages.ingest.sequence import contrast_of
@@ -16,7 +17,7 @@ EXCLUDED_REASONS = frozenset({Reason.FOURD_UNEXPECTED, Reason.TOO_FEW_SLICES})
 
 def nifti_stack(path: bytes, record: FileRecord) -> Stack:
     """Make the stack of one NIfTI file."""
-    values = record.values
+    values = {**record.values, **common_values([record.values])}
     contrast = contrast_of(values)
     piece = Slice(path, None, None, None, None, (0, 0), None, None, None, record.digest or "", 0, record.digest or "")
     stack = Stack(str(values["relative"]), values, contrast, Plane.UNKNOWN, [piece], 1, source=NIFTI)

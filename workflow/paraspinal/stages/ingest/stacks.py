@@ -13,6 +13,7 @@ from typing import Protocol
 
 from paraspinal.core.geometry import Grid, plane_of, plane_tilt_deg
 from paraspinal.core.vocab import Plane, Reason, Status
+from paraspinal.stages.ingest.acquired import common_values
 from paraspinal.stages.ingest.echoes import EchoImage, by_echo
 from paraspinal.stages.ingest.grids import Block, Slice, axes_of, has_geometry, runs_around, split
 from paraspinal.stages.ingest.image_kind import is_localizer, is_reformat
@@ -201,7 +202,8 @@ def _image_stacks(files: list[tuple[bytes, FileRecord]]) -> list[Stack]:
 
 
 def _stack(key: str, block: Block, by_slice: dict[int, tuple[Values, FileRecord]]) -> Stack:
-    values, _ = by_slice[id(block.slices[0])]
+    planes = [by_slice[id(piece)][0] for piece in block.slices]
+    values = {**planes[0], **common_values(planes)}
     everything = [*block.slices, *block.copies]
     stack = Stack(
         key, values, contrast_of(values), _plane(block.slices[0]), block.slices,

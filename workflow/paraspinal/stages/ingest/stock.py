@@ -14,9 +14,12 @@ from paraspinal.core.tables import Row
 from paraspinal.core.vocab import Reason, Status
 from paraspinal.stages.ingest.stacks import Stack
 
+MOMENT_S = 8.0
+"""Images of one visit acquired within so many seconds of each other are of one acquisition; no breath-hold is shorter.
+Only the order of the acquisitions leaves this file, not their times."""
 _SCHEMA = """
 create table stacks (
-  stack_id text primary key, subject text, session text, day integer, source text, series_id text,
+  stack_id text primary key, subject text, session text, day integer, second real, source text, series_id text,
   status text, reason_code text, detail text, twins text, row text, slices text
 ) without rowid;
 create index by_session on stacks (subject, session);
@@ -28,6 +31,13 @@ _DAYS = """
 create table visits as select subject, session, min(day) - min(min(day)) over (partition by subject) days
   from stacks where session is not null group by subject, session;
 create index by_visit on visits (subject, session);
+"""
+_MOMENTS = f"""
+create table moments as select stack_id, sum(is_new) over (partition by subject, session order by second) moment from (
+  select *, coalesce(second - lag(second) over (partition by subject, session order by second) > {MOMENT_S}, 1) is_new
+  from stacks where session is not null and second is not null
+);
+create index by_moment on moments (stack_id);
 """
 _DECISION = ("status", "reason_code", "detail")
 
@@ -55,17 +65,26 @@ class Stock:
         self._db.executescript(_SCHEMA)
         self._has_days = False
 
-    def add(self, row: Row, stack: Stack | None = None, day: int | None = None, twins: str | None = None) -> None:
-        """Add the row of a stack; ``day`` is its study date, ``twins`` equal for stacks that may show the same.
+    def add(
+        self,
+        row: Row,
+        stack: Stack | None = None,
+        day: int | None = None,
+        twins: str | None = None,
+        second: float | None = None,
+    ) -> None:
+        """Add the row of a stack; ``day`` and ``second`` (of the day) say when it was acquired.
+
+        ``twins`` is equal for stacks that may show the same.
 
         Raises AssertionError when its id is taken, which would be a fault of ours.
         """
         slices = [[os.fsdecode(p.path), p.frame, p.pixel_offset, p.pixel_sha256] for p in stack.slices] if stack else []
-        values = (row["subject"], row["session"], day, row["source"], row.get("series_id"))
+        values = (row["subject"], row["session"], day, second, row["source"], row.get("series_id"))
         decision = [row.get(name) for name in _DECISION]
         try:
             self._db.execute(
-                "insert into stacks values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "insert into stacks values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (row["stack_id"], *values, *decision, twins, json.dumps(row), json.dumps(slices)),
             )
         except sqlite3.IntegrityError:
@@ -105,18 +124,21 @@ class Stock:
         return dict(self._db.execute("select status, count(*) from stacks group by status order by status"))
 
     def rows(self, session: tuple[str, str] | None = None) -> Iterator[Row]:
-        """Yield the rows of a visit, or all by stack id, with the days from the person's first visit added."""
+        """Yield the rows of a visit, or all by stack id, with what all of them tell added: days, order in the visit."""
         if not self._has_days:
             self._db.executescript(_DAYS)
+            self._db.executescript(_MOMENTS)
             self._has_days = True
         condition, values = ("", ()) if session is None else ("where s.subject = ? and s.session = ?", session)
         found = self._db.execute(
-            "select row, status, reason_code, detail, days from stacks s left join visits v"
-            f" on v.subject = s.subject and v.session = s.session {condition} order by stack_id",
+            "select row, status, reason_code, detail, days, moment from stacks s left join visits v"
+            " on v.subject = s.subject and v.session = s.session left join moments m on m.stack_id = s.stack_id"
+            f" {condition} order by s.stack_id",
             values,
         )
-        for text, *decision, days in found:
-            yield {**json.loads(text), **dict(zip(_DECISION, decision, strict=True)), "days_from_first_visit": days}
+        for text, *decision, days, moment in found:
+            added = {"days_from_first_visit": days, "acquisition_moment": moment}
+            yield {**json.loads(text), **dict(zip(_DECISION, decision, strict=True)), **added}
 
     def slices(self, stack_id: str) -> list[Piece]:
         """List where the slices of a stack are, in order."""

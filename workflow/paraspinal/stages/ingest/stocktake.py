@@ -73,7 +73,7 @@ def _add(stock: Stock, stack: Stack, identity: Identity) -> None:
     if stack.status.is_usable:
         digests = "".join(piece.pixel_digest for piece in stack.slices)
         twins = hashlib.sha256(f"{person.session}|{digests}|{stack.grid}".encode()).hexdigest()
-    stock.add(stack_row(stack, person, identity), stack, person.day, twins)
+    stock.add(stack_row(stack, person, identity), stack, person.day, twins, stack.values.get("second"))
 
 
 def _junk_rows(files: list[tuple[bytes, FileRecord]], identity: Identity) -> Iterator[Row]:
