@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from dicom_factory import AXIAL, CORONAL, SAGITTAL, enhanced, pixels, run, save, series, settings_for
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
+from PIL import Image
+from pydicom.data import get_testdata_file
+from pydicom.dataset import FileDataset
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from paraspinal.core.errors import DataError, ResultsError
 from paraspinal.core.geometry import Grid, same_grid
@@ -22,6 +40,7 @@ from paraspinal.core.tables import Row
 from paraspinal.core.vocab import Reason
 from paraspinal.stages.convert import STAGE
 from paraspinal.stages.convert import stage as convert_stage
+from paraspinal.stages.convert.dcm2niix_tool import run_dcm2niix
 from paraspinal.stages.convert.stage import bids_name, grid_of, onto
 
 OBLIQUE = (1.0, 0.0, 0.0, 0.0, float(np.cos(0.4)), float(np.sin(0.4)))
@@ -80,11 +99,108 @@ def test_encodings_give_the_same_voxels(tmp_path: Path, syntax: str) -> None:
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image_of(tmp_path, row)), expected)
 
 
-def test_unknown_compression_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("compressor", "syntax"), [("JPEG2000", JPEG2000Lossless), ("JPEG", JPEGLosslessSV1)])
+def test_lossless_compressions_give_the_same_voxels(tmp_path: Path, compressor: str, syntax: str) -> None:
+    items = series(4, BitsStored=16, HighBit=15)
+    expected = np.stack([ds.pixel_array for ds in items])
+    for ds in items:
+        ds.BitsStored, ds.HighBit = 16, 15
+        store(ds, *compressed(ds.pixel_array, compressor, tmp_path / "packed.dcm"))
+        assert ds.file_meta.TransferSyntaxUID == syntax
+    save(items, tmp_path / "in")
+    _, (row,) = convert(tmp_path)
+    assert (row["status"], row["reason_code"]) == ("ok", None)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image_of(tmp_path, row)), expected)
+
+
+def compressed(image: np.ndarray, compressor: str, path: Path) -> tuple[list[bytes], str]:
+    """Compress a slice with the image library's encoder; returns its frames and the transfer syntax."""
+    writer = sitk.ImageFileWriter()
+    writer.SetImageIO("GDCMImageIO")
+    writer.SetUseCompression(True)
+    writer.SetCompressor(compressor)
+    writer.SetFileName(str(path))
+    writer.Execute(sitk.GetImageFromArray(image[np.newaxis]))
+    ds = pydicom.dcmread(path)
+    return list(generate_frames(ds.PixelData, number_of_frames=1)), ds.file_meta.TransferSyntaxUID
+
+
+def store(ds: pydicom.Dataset, frames: list[bytes], syntax: str) -> None:
+    """Put compressed frames into a dataset."""
+    ds.PixelData = encapsulate(frames)
+    ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
+    ds.file_meta.TransferSyntaxUID = syntax
+
+
+@pytest.mark.parametrize(
+    ("name", "syntax"),
+    [
+        ("MR_small_jpeg_ls_lossless.dcm", JPEGLSLossless),
+        ("MR_small_jp2klossless.dcm", JPEG2000Lossless),
+        ("MR_small_RLE.dcm", RLELossless),
+    ],
+)
+def test_compressions_of_other_encoders_are_read(tmp_path: Path, name: str, syntax: str) -> None:
+    """Signed 16-bit images that come with pydicom, whose uncompressed twin is the truth."""
+    expected = pydicom.dcmread(get_testdata_file("MR_small.dcm", download=False)).pixel_array
+    packed = pydicom.dcmread(get_testdata_file(name, download=False))
+    assert packed.file_meta.TransferSyntaxUID == syntax
     items = series(4)
     for ds in items:
+        for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"):
+            setattr(ds, keyword, packed[keyword].value)
+        store(ds, list(generate_frames(packed.PixelData, number_of_frames=1)), syntax)
+    save(items, tmp_path / "in")
+    _, (row,) = convert(tmp_path)
+    assert (row["status"], row["reason_code"]) == ("ok", None)
+    for plane in sitk.GetArrayFromImage(image_of(tmp_path, row)):
+        np.testing.assert_array_equal(plane, expected)
+
+
+def test_lossy_jpeg_is_read(tmp_path: Path) -> None:
+    row_ramp = np.add.outer(np.arange(16), np.arange(16)).astype(np.uint8) * 7
+    items = series(4, pixel_array=np.zeros((16, 16), np.uint16))
+    for number, ds in enumerate(items):
+        ds.BitsAllocated, ds.BitsStored, ds.HighBit = 8, 8, 7
+        stream = io.BytesIO()
+        Image.fromarray(row_ramp + number).save(stream, "JPEG", quality=100)
+        store(ds, [stream.getvalue()], JPEGBaseline8Bit)
+    save(items, tmp_path / "in")
+    _, (row,) = convert(tmp_path)
+    assert (row["status"], row["reason_code"]) == ("ok", None)
+    for number, plane in enumerate(sitk.GetArrayFromImage(image_of(tmp_path, row))):
+        np.testing.assert_allclose(plane, row_ramp + float(number), atol=3)
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        "1.2.840.10008.1.2.4.51",  # JPEG of 12 bits
+        "1.2.840.10008.1.2.4.201",  # high-throughput JPEG 2000
+        "1.2.840.10008.1.2.4.102",  # MPEG-4
+        "1.2.840.10008.1.2.4.110",  # JPEG XL
+        "1.2.3.4",
+    ],
+)
+@pytest.mark.parametrize("is_enhanced", [False, True])
+def test_unknown_compression_is_refused(tmp_path: Path, syntax: str, is_enhanced: bool) -> None:
+    places = [[-6.0, -5.0, 10.0 + 4.0 * k] for k in range(4)]
+    volume = np.stack([pixels(k) for k in range(4)])
+    kind = {"image_type": ["ORIGINAL", "PRIMARY", "T1", "NONE"]}
+    items = [enhanced([(volume, places, kind)])] if is_enhanced else series(4)
+    for ds in items:
         ds.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
-    save(items, tmp_path / "in", "1.2.840.10008.1.2.4.201")
+    save(items, tmp_path / "in", RLELossless)
+    for path in (tmp_path / "in").iterdir():  # pydicom writes no syntax that it does not know
+        raw = path.read_bytes()
+        old = str(RLELossless).encode()
+        padded = syntax.encode() + b"\0" * (len(syntax) % 2)
+        place = raw.index(old) - 2
+        length = int.from_bytes(raw[place : place + 2], "little")
+        changed = raw[:place] + len(padded).to_bytes(2, "little") + padded + raw[place + 2 + length :]
+        group = changed.index(b"\x02\x00\x00\x00UL\x04\x00") + 8
+        size = int.from_bytes(changed[group : group + 4], "little") + len(padded) - length
+        path.write_bytes(changed[:group] + size.to_bytes(4, "little") + changed[group + 4 :])
     _, (row,) = convert(tmp_path)
     assert (row["status"], row["reason_code"]) == ("failed", "DICOM_UNSUPPORTED_TS")
     assert row["image_path"] is None
@@ -132,16 +248,30 @@ def test_enhanced_single_stack_goes_through_dcm2niix(tmp_path: Path) -> None:
 
 
 def test_sidecar_holds_listed_fields_only(tmp_path: Path) -> None:
-    save(series(4, ImageComments="secret", StationName="secret", InversionTime=None), tmp_path / "in")
+    said = {"ImageComments": "secret", "StationName": "secret", "InversionTime": None, "PixelBandwidth": 210.0}
+    save(series(4, NumberOfAverages=2.0, SAR=0.4, EchoTrainLength=9, **said), tmp_path / "in")
     _, (row,) = convert(tmp_path)
     path = tmp_path / "results" / row["image_path"].replace(".nii.gz", ".json")
+    assert "secret" not in path.read_text()
     sidecar = json.loads(path.read_text())
+    assert set(sidecar) <= {
+        *convert_stage.SIDECAR_NUMBERS, *convert_stage.SIDECAR_COLUMNS, "Manufacturer", "ManufacturersModelName"
+    }  # fmt: skip
     assert sidecar["EchoTime"] == pytest.approx(0.1)
     assert sidecar["RepetitionTime"] == pytest.approx(4.0)
+    assert (sidecar["PixelBandwidth"], sidecar["SAR"], sidecar["EchoTrainLength"]) == (210, 0.4, 9)
     assert sidecar["Manufacturer"] == "Siemens"
-    assert not {key for key in sidecar if any(word in key for word in ("Date", "Time0", "Name", "Comment"))} - {
-        "ManufacturersModelName"
-    }
+
+
+def test_the_header_of_an_image_carries_no_text(tmp_path: Path) -> None:
+    save(series(4, ImageComments="secret", StudyDescription="secret", PatientComments="secret"), tmp_path / "in")
+    _, (row,) = convert(tmp_path)
+    path = tmp_path / "results" / row["image_path"]
+    image = nibabel.load(path)
+    for field in ("descrip", "aux_file", "intent_name", "db_name", "data_type"):
+        assert bytes(image.header[field]).strip(b"\0") == b"", field
+    assert len(image.header.extensions) == 0
+    assert b"secret" not in gzip.decompress(path.read_bytes())
 
 
 def test_second_run_reuses_and_touching_changes_nothing(tmp_path: Path) -> None:
@@ -214,6 +344,121 @@ def test_whatever_the_tool_leaves_is_judged(
     with pytest.raises(DataError) as caught:
         dcm2niix_tool.run_dcm2niix([], tmp_path)
     assert caught.value.reason is reason
+
+
+def test_gaps_make_an_interpolated_copy_which_is_refused(tmp_path: Path) -> None:
+    """What dcm2niix does with a gap, by itself: two images, and the exit code of success."""
+    paths = save([ds for ds in series(9) if ds.InstanceNumber not in (4, 5)], tmp_path / "gapped")
+    with pytest.raises(DataError) as caught:
+        run_dcm2niix([str(path) for path in paths], fresh(tmp_path))
+    assert (caught.value.reason, caught.value.detail) == (
+        Reason.CONVERT_MULTI_OUTPUT, "dcm2niix wrote an interpolated copy"
+    )  # fmt: skip
+
+
+def test_two_series_make_two_images_which_are_refused(tmp_path: Path) -> None:
+    paths = save([*series(4), *series(4, 4.0, SAGITTAL, SeriesNumber=9)], tmp_path / "two")
+    with pytest.raises(DataError) as caught:
+        run_dcm2niix([str(path) for path in paths], fresh(tmp_path))
+    assert (caught.value.reason, caught.value.detail) == (Reason.CONVERT_MULTI_OUTPUT, "dcm2niix wrote several images")
+
+
+def test_several_volumes_in_one_place_are_refused(tmp_path: Path) -> None:
+    twice = [*series(4), *series(4, first=5, seed="again")]
+    paths = save(twice, tmp_path / "repeated")
+    with pytest.raises(DataError) as caught:
+        run_dcm2niix([str(path) for path in paths], fresh(tmp_path))
+    assert caught.value.reason is Reason.FOURD_UNEXPECTED
+
+
+def fresh(base: Path) -> Path:
+    """A folder of its own for the converter."""
+    (base / "fresh").mkdir()
+    return base / "fresh"
+
+
+def shift(items: list[FileDataset]) -> None:
+    """Move the whole stack."""
+    for ds in items:
+        ds.ImagePositionPatient = [x + 3.0 for x in ds.ImagePositionPatient]
+
+
+def stretch(items: list[FileDataset]) -> None:
+    """Double the slice distance."""
+    for number, ds in enumerate(items):
+        ds.ImagePositionPatient = [*ds.ImagePositionPatient[:2], 10.0 + 8.0 * number]
+
+
+def mirror(items: list[FileDataset]) -> None:
+    """Store the rows from right to left."""
+    for ds in items:
+        ds.ImageOrientationPatient = [-1, 0, 0, 0, 1, 0]
+
+
+def turn(items: list[FileDataset]) -> None:
+    """Take rows for columns."""
+    for ds in items:
+        ds.ImageOrientationPatient = [0, 1, 0, 1, 0, 0]
+
+
+def tilt(items: list[FileDataset]) -> None:
+    """Lean the slices by ten degrees."""
+    for ds in items:
+        ds.ImageOrientationPatient = [1, 0, 0, 0, round(float(np.cos(0.17)), 9), round(float(np.sin(0.17)), 9)]
+
+
+def enlarge(items: list[FileDataset]) -> None:
+    """State larger pixels."""
+    for ds in items:
+        ds.PixelSpacing = [1.6, 1.4]
+
+
+def swap(items: list[FileDataset]) -> None:
+    """Exchange the places of two slices: the same grid, other voxels."""
+    places = items[0].ImagePositionPatient, items[1].ImagePositionPatient
+    items[1].ImagePositionPatient, items[0].ImagePositionPatient = places
+
+
+def gap(items: list[FileDataset]) -> None:
+    """Move the last two slices away."""
+    for ds in items[-2:]:
+        ds.ImagePositionPatient = [*ds.ImagePositionPatient[:2], ds.ImagePositionPatient[2] + 8.0]
+
+
+def pile(items: list[FileDataset]) -> None:
+    """Put the second half of the slices where the first is."""
+    for ds, below in zip(items[3:], items[:3], strict=True):
+        ds.ImagePositionPatient = below.ImagePositionPatient
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (shift, Reason.AFFINE_MISMATCH),
+        (stretch, Reason.AFFINE_MISMATCH),
+        (mirror, Reason.AFFINE_MISMATCH),
+        (turn, Reason.AFFINE_MISMATCH),
+        (tilt, Reason.AFFINE_MISMATCH),
+        (enlarge, Reason.AFFINE_MISMATCH),
+        (swap, Reason.AFFINE_MISMATCH),
+        (gap, Reason.CONVERT_MULTI_OUTPUT),
+        (pile, Reason.FOURD_UNEXPECTED),
+    ],
+)
+def test_an_image_that_is_not_what_ingest_saw_is_refused(
+    tmp_path: Path, change: Callable[[list[FileDataset]], None], reason: Reason
+) -> None:
+    """The files change behind the back of ingest, so that dcm2niix truly writes each of these."""
+    items = series(6)
+    save(items, tmp_path / "in")
+    run(tmp_path)
+    change(items)
+    save(items, tmp_path / "in")
+    settings = settings_for(tmp_path)
+    run_shard(STAGE, "ingest", settings.out_path, settings, 1)
+    (row,) = CONVERT.read(shard_path(settings.out_path, "convert", 1))
+    assert (row["status"], row["reason_code"], row["image_path"]) == ("failed", reason.value, None)
+    assert not list((tmp_path / "results").rglob("*.nii*"))
 
 
 def test_onto_undoes_swaps_and_flips_and_nothing_else() -> None:

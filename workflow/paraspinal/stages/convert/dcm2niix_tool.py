@@ -26,9 +26,10 @@ from paraspinal.core.vocab import Reason
 
 TIMEOUT_S = 900
 """A stack that takes longer hangs; the job fails and is tried again."""
-FLAGS = ("-g", "i", "-b", "y", "-ba", "y", "-z", "n", "-m", "y", "-w", "1", "-d", "0", "-f", "image")
+FLAGS = ("-g", "i", "-b", "y", "-ba", "y", "-z", "n", "-m", "y", "-w", "2", "-d", "0", "-f", "image")
 """Ignore the defaults file of the home folder; anonymous sidecar; no compression; one stack is one image, whatever its
-acquisition numbers; overwrite; no sub-folders; fixed name. Never ``-i y``, which drops Dixon images as derived."""
+acquisition numbers; a second image gets a name of its own, where it would silently replace the first; no sub-folders;
+fixed name. Never ``-i y``, which drops Dixon images as derived."""
 UNPACKED = frozenset({"1.2.840.10008.1.2.1.99"})
 """Transfer syntaxes dcm2niix cannot read and we can rewrite: deflated."""
 READABLE = frozenset(

@@ -19,6 +19,7 @@ from pydicom.valuerep import DSfloat
 
 from paraspinal.core.errors import DataError
 from paraspinal.core.vocab import Reason
+from paraspinal.stages.convert.dcm2niix_tool import READABLE, UNPACKED
 from paraspinal.stages.convert.values import reading, scale_of
 
 MR_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
@@ -73,6 +74,8 @@ def write_slices(slices: Sequence[tuple[str, int | None]], folder: Path) -> list
 
 def _frames(dataset: Any, wanted: set[int]) -> dict[int, bytes]:
     """Return the bytes of some frames: as they are when compressed, else little-endian."""
+    if dataset.file_meta.TransferSyntaxUID not in READABLE | UNPACKED:
+        raise DataError(Reason.DICOM_UNSUPPORTED_TS, "a compression that cannot be read")
     if "PixelData" not in dataset:
         raise DataError(Reason.DICOM_UNSUPPORTED_TS, "pixels of a kind that cannot be read")
     n_frames = int(dataset.get("NumberOfFrames") or 1)
