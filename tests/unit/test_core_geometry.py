@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
-from paraspinal.core.geometry import Grid, plane_of, same_grid, tilt_deg
+from paraspinal.core.geometry import Grid, plane_of, plane_tilt_deg, same_grid, tilt_deg
 from paraspinal.core.vocab import Plane
 
 
@@ -70,6 +70,18 @@ def test_plane_names(normal: tuple[float, float, float], plane: Plane) -> None:
 def test_tilt(angle: float) -> None:
     normal = np.array([0, np.sin(np.radians(angle)), -np.cos(np.radians(angle))])
     assert tilt_deg(normal) == pytest.approx(angle, abs=1e-9)
+
+
+@pytest.mark.parametrize("angle", [0.0, 7.0, 30.0, 44.9])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_plane_tilt_is_the_angle_to_the_nearest_axis(angle: float, axis: int) -> None:
+    normal = np.roll([np.cos(np.radians(angle)), np.sin(np.radians(angle)), 0.0], axis)
+    assert plane_tilt_deg(normal) == pytest.approx(angle, abs=1e-6)
+    assert plane_tilt_deg(-3.0 * normal) == pytest.approx(angle, abs=1e-6)
+
+
+def test_no_plane_leans_more_than_the_diagonal() -> None:
+    assert plane_tilt_deg(np.array([1.0, 1.0, -1.0])) == pytest.approx(54.7356, abs=1e-3)
 
 
 def test_left_is_plus_x() -> None:

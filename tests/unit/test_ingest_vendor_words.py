@@ -195,6 +195,8 @@ SERIES = [
     (FUJI, "FatSep T2 water", W),
     (FUJI, "FatSep T2 fat", F),
     # After an archive renamed them.
+    (SIEMENS, "t1_fl2d_opp_tra_mbh", OPP),
+    (SIEMENS, "t1_fl2d_opp-in_tra_mbh", None),
     (SIEMENS, "T1 in phase", IN),
     (SIEMENS, "T1 opposed-phase", OPP),
     (SIEMENS, "T1 out-of-phase", OPP),

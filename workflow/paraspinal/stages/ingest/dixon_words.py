@@ -81,7 +81,7 @@ _PHRASES: tuple[tuple[DixonPart, re.Pattern[str]], ...] = (
         re.compile(r"(?<![a-z])(?:(?:pd)?fat ?-?(?:frac(?:tion)?|percent\w*)|pdff)(?![a-z])"),
     ),
     (DixonPart.IN_PHASE, re.compile(r"(?<![a-z])in ?-?phase(?![a-z])")),
-    (DixonPart.OPPOSED_PHASE, re.compile(r"(?<![a-z])(?:opp(?:osed)?|out) ?-?(?:of)? ?-?phase(?![a-z])")),
+    (DixonPart.OPPOSED_PHASE, re.compile(r"(?<![a-z])(?:(?:opp(?:osed)?|out) ?-?(?:of)? ?-?phase|opp)(?![a-z])")),
 )
 _NEITHER = r"(?! ?-?(?:sat|sup|nul|exc|sel|only ?sat|frac|perc|map|mask|shift|stim))"
 _WATER = re.compile(rf"(?<![a-z])(?<!no )(?<!-)water(?: ?only| ?image)?{_NEITHER}(?![a-z])")
