@@ -5,9 +5,11 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 sys.path.insert(0, str(Path(workflow.current_basedir).parent))
 
+from paraspinal.cohort.discretion import Discretion, passed_on
 from paraspinal.cohort.plan import shard_tables, stage_params
 from paraspinal.cohort.runs import begin_run
 from paraspinal.core.errors import ParaspinalError
@@ -18,6 +20,13 @@ try:
     settings = load_settings(config)
 except ParaspinalError as error:
     raise WorkflowError(str(error))
+
+# The engine logs its command line and a digest of the configuration, and hands both on to the jobs of a cluster.
+logger.addFilter(Discretion(settings))
+config.update(settings.public())
+workflow.config_settings.config_args = passed_on(
+    workflow.config_settings.config_args, settings
+)
 
 # Jobs run this checkout's package with the interpreter of the engine, or of the environment the profile activates.
 os.environ["PATH"] = os.pathsep.join(

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from paraspinal import __version__
 from paraspinal.cli import commands
-from paraspinal.core.errors import DataError, ParaspinalError, error_line
+from paraspinal.core.errors import DataError, ParaspinalError, error_line, trace
 
 DATA_ERROR_EXIT = 10
 """Exit code when a single image given on the command line cannot be processed."""
+UNEXPECTED_EXIT = 1
+"""Exit code of a fault of ours, or of trouble with the machine."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,6 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return DATA_ERROR_EXIT
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        print(trace(error), file=sys.stderr, end="")
+        return UNEXPECTED_EXIT
     return 0
 
 

@@ -20,6 +20,7 @@ from paraspinal.cohort.runs import private_run_file, run_lock
 from paraspinal.cohort.status import header_pass, status
 from paraspinal.core.errors import InputError, ParaspinalError, WorkflowError, find_error
 from paraspinal.core.files import sweep_temporaries, write_text
+from paraspinal.core.identity import Identity
 from paraspinal.core.paths import SNAKEFILE
 from paraspinal.core.settings import Settings
 from paraspinal.core.vocab import Status
@@ -34,10 +35,12 @@ def run_workflow(settings: Settings, cores: int, profile: Path | None, more: Seq
     """Run the workflow to its end.
 
     Everything that can be refused is refused before the first file is written: a missing or empty input, a missing or
-    altered model, a results folder in use. Raises the error of the first job that failed, or WorkflowError.
+    altered model, an unsafe key, a results folder in use. Raises the error of the first job that failed, or
+    WorkflowError.
     """
     _check_input(settings)
     stage_params("segment", settings)
+    Identity.load(settings.private_path)
     results = settings.out_path
     results.mkdir(parents=True, exist_ok=True)
     with run_lock(results):
@@ -46,6 +49,7 @@ def run_workflow(settings: Settings, cores: int, profile: Path | None, more: Seq
     # The path of the input may name people: it goes through a private file, not over a command line that gets logged.
     config = private_run_file(settings.private_path, results, ".yaml")
     write_text(config, yaml.safe_dump(asdict(settings)))
+    config.chmod(0o600)
     options = [
         *("--snakefile", str(SNAKEFILE), "--configfile", str(config)),
         *("--directory", str(results), "--cores", str(cores), "--scheduler", "greedy"),

@@ -7,6 +7,7 @@ different: it says that one input cannot be processed, and the shard loop record
 from __future__ import annotations
 
 import re
+import traceback
 
 from paraspinal.core.vocab import Reason
 
@@ -86,6 +87,20 @@ def find_error(text: str) -> ParaspinalError | None:
     error = ParaspinalError(found[2], hint=found[3] or "")
     error.exit_code = int(found[1])
     return error
+
+
+def trace(error: BaseException) -> str:
+    """Say what broke and where, without any message: messages quote header values and paths, and logs are kept.
+
+    Of trouble with a file or a device the system's own words are given, which name nothing.
+    """
+    lines: list[str] = []
+    seen: BaseException | None = error
+    while seen is not None:
+        words = f": {seen.strerror}" if isinstance(seen, OSError) and seen.strerror else ""
+        lines = [*traceback.format_tb(seen.__traceback__), f"{type(seen).__name__}{words}\n", *lines]
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    return "Traceback (messages are left out, for they may name people):\n" + "".join(lines)
 
 
 class DataError(Exception):
