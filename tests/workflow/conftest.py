@@ -32,6 +32,7 @@ class Study:
     """A checkout, an input folder, a results folder and a private folder that belong together."""
 
     root: Path
+    input_name: str = "dicom"
 
     @property
     def results(self) -> Path:
@@ -39,7 +40,7 @@ class Study:
 
     @property
     def dicom(self) -> Path:
-        return self.root / "dicom"
+        return self.root / self.input_name
 
     @property
     def project(self) -> Path:
@@ -96,12 +97,12 @@ class Study:
     def clone(self, root: Path) -> Study:
         """Copy everything, keeping times, as a study of its own."""
         shutil.copytree(self.root, root, dirs_exist_ok=True, copy_function=shutil.copy2)
-        return Study(root)
+        return Study(root, self.input_name)
 
 
-def make_study(root: Path, plans: tuple[Plan, ...]) -> Study:
+def make_study(root: Path, plans: tuple[Plan, ...], input_name: str = "dicom") -> Study:
     """Copy the checkout and write the visits of some plans as DICOM."""
-    study = Study(root)
+    study = Study(root, input_name)
     for name in ("workflow", "config", "resources", "envs"):
         shutil.copytree(
             PROJECT / name, study.project / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")

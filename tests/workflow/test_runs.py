@@ -18,7 +18,9 @@ from paraspinal.core.files import sha256_file
 from paraspinal.models.registry import find, register
 from paraspinal.phantom.cohort import PLANS, write_visit
 
+from .canaries import Canaries
 from .conftest import Study, assert_same_content, small
+from .leaks import Search
 
 pytestmark = pytest.mark.workflow
 
@@ -142,6 +144,10 @@ def test_the_engines_own_command_line_gives_the_same_tables(finished: Study, tmp
     done = subprocess.run(command, cwd=study.root, env=study.environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert_same_content(finished.content(), study.content())
+    search = Search(Canaries(0), [str(study.dicom)])
+    assert list((study.root / ".snakemake").rglob("*.log"))
+    assert search.folder(study.root / ".snakemake") + search.folder(study.results) == []
+    assert str(study.dicom) not in done.stdout + done.stderr
 
 
 def test_a_bids_dataset_gives_the_same_sizes(finished: Study, tmp_path: Path) -> None:
