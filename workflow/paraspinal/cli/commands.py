@@ -10,7 +10,6 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from paraspinal.cli import show
 from paraspinal.core.errors import ConfigError, InputError
 from paraspinal.core.registry import INVENTORY_PATH
 from paraspinal.core.settings import Settings, load_settings, read_config
@@ -82,6 +81,7 @@ def stage(arguments: argparse.Namespace) -> None:
 
 def status(arguments: argparse.Namespace) -> None:
     """Show how far every stage is, and reasons for what is not ok."""
+    from paraspinal.cli import show
     from paraspinal.cohort.status import status as read_status
 
     stages = read_status(arguments.out)
@@ -92,6 +92,7 @@ def status(arguments: argparse.Namespace) -> None:
 
 def inventory(arguments: argparse.Namespace) -> None:
     """Show what a folder holds before anything runs, or what the header pass of a run found, and export it."""
+    from paraspinal.cli import show
     from paraspinal.cohort.export import EXPORTS, export
     from paraspinal.core.schemas import INVENTORY
     from paraspinal.stages.ingest import take_inventory
