@@ -101,6 +101,7 @@ def test_inventory_is_a_table_people_read(tmp_path: Path, capsys: pytest.Capture
     assert "T2-weighted axial 6 2 2 2 12" in said
     assert "LOCALIZER localizer 1 1 1 3" in said
     assert "NOT_AN_IMAGE not an image file 1 0 0 1" in said
+    assert "lumbar 2 2 2 12" in said
     assert "Siemens skyra 3 T 2 2 2 12" in said
 
 

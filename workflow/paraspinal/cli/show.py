@@ -45,6 +45,7 @@ def inventory(console: Console, found: Overview) -> None:
     _print(console, "Images", ("image", "plane", "slices"), found.images, _image)
     _print(console, "Worth a look (used all the same)", ("reason", "meaning"), found.doubtful, _reason)
     _print(console, "Set aside", ("reason", "meaning"), found.rejected, _reason)
+    _print(console, "Body regions, as the headers say", ("region",), found.regions, _region)
     _print(console, "Scanners", ("vendor", "model", "field"), found.scanners, _scanner)
     unknown = sum(line["stacks"] for line in found.images if line["sequence"] == Sequence.UNKNOWN.value)
     if unknown:
@@ -87,6 +88,10 @@ def _image(line: Row) -> tuple[str, str, str]:
 
 def _reason(line: Row) -> tuple[str, str]:
     return line["reason_code"], reason_text(line["reason_code"])
+
+
+def _region(line: Row) -> tuple[str]:
+    return (line["body_region"].replace("_", " "),)
 
 
 def _scanner(line: Row) -> tuple[str, str, str]:

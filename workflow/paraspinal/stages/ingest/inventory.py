@@ -18,14 +18,16 @@ MAX_LOST = 2
 """So many slices fewer than usual are taken for lost ones; more is another coverage."""
 KINDS = ("source", "sequence", "dixon_part", "is_fat_suppressed", "plane")
 DECISIONS = ("status", "reason_code")
+REGIONS = ("body_region",)
 SCANNERS = ("manufacturer", "scanner_model", "field_strength_t")
 
 
 @dataclass(frozen=True)
 class Overview:
-    """What an input holds: usable images by kind, stacks that need a look or are set aside by reason, scanners.
+    """What an input holds: usable images by kind, stacks that need a look or are set aside by reason, body
+    regions and scanners of the usable ones.
 
-    Every line has the columns it is grouped by (``KINDS``, ``DECISIONS`` or ``SCANNERS``) and the counts people,
+    Every line has the columns it is grouped by (``KINDS``, ``DECISIONS``, ``REGIONS`` or ``SCANNERS``) and the counts people,
     visits, stacks and files; images also have the fewest and most slices. Largest first.
     """
 
@@ -33,6 +35,7 @@ class Overview:
     images: list[Row]
     doubtful: list[Row]
     rejected: list[Row]
+    regions: list[Row]
     scanners: list[Row]
 
 
@@ -45,6 +48,7 @@ def overview(rows: Iterable[Row]) -> Overview:
         images=_lines(usable, KINDS),
         doubtful=_lines([row for row in usable if row["reason_code"]], DECISIONS),
         rejected=_lines([row for row in rows if not Status(row["status"]).is_usable], DECISIONS),
+        regions=_lines([row for row in usable if row.get("body_region")], REGIONS),
         scanners=_lines([row for row in usable if row.get("manufacturer")], SCANNERS),
     )
 
