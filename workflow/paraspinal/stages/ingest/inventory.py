@@ -24,11 +24,11 @@ SCANNERS = ("manufacturer", "scanner_model", "field_strength_t")
 
 @dataclass(frozen=True)
 class Overview:
-    """What an input holds: usable images by kind, stacks that need a look or are set aside by reason, body
-    regions and scanners of the usable ones.
+    """What an input holds: usable images by kind, stacks that need a look or are set aside, regions and scanners.
 
-    Every line has the columns it is grouped by (``KINDS``, ``DECISIONS``, ``REGIONS`` or ``SCANNERS``) and the counts people,
-    visits, stacks and files; images also have the fewest and most slices. Largest first.
+    Every line has the columns it is grouped by (``KINDS``, ``DECISIONS``, ``REGIONS`` or ``SCANNERS``) and the counts
+    people, visits, stacks, files, least_slices and most_slices. Largest first. Regions and scanners are those of the
+    usable images.
     """
 
     total: Row
