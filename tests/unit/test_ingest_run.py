@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dicom_factory import instance, run, save, series, settings_for, shard_rows
+from dicom_factory import instance, run, save, series, settings_for, shard_rows, uid
 
 from paraspinal.core.errors import InputError, ParaspinalError, ResultsError
 from paraspinal.core.registry import Registry, shard_path
@@ -40,6 +40,8 @@ def test_people_visits_and_days(tmp_path: Path) -> None:
 def test_without_an_id_name_and_birth_date_tell_people_apart(tmp_path: Path) -> None:
     for number, (name, born) in enumerate([("Doe^J", "19700101"), ("Doe^J", "19710101"), ("Roe^R", "19700101")]):
         made = series(PatientID="", PatientName=name, PatientBirthDate=born, SeriesNumber=number)
+        for ds in made:
+            ds.StudyInstanceUID = uid("study", name, born)
         save(made, tmp_path / "in" / str(number))
     _, rows = run(tmp_path)
     assert len({row["subject"] for row in rows}) == 3

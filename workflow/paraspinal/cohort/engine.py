@@ -24,6 +24,7 @@ from paraspinal.core.identity import Identity
 from paraspinal.core.paths import SNAKEFILE
 from paraspinal.core.settings import Settings
 from paraspinal.core.vocab import Status
+from paraspinal.stages.ingest.sheets import load_sheets
 from paraspinal.stages.ingest.walk import input_root
 
 POLL_SECONDS = 1.0
@@ -34,11 +35,12 @@ HEADERS_SECONDS = 15.0
 def run_workflow(settings: Settings, cores: int, profile: Path | None, more: Sequence[str], console: Console) -> None:
     """Run the workflow to its end.
 
-    Everything that can be refused is refused before the first file is written: a missing or empty input, a missing or
-    altered model, an unsafe key, a results folder in use. Raises the error of the first job that failed, or
-    WorkflowError.
+    Everything that can be refused is refused before the first file is written: a missing or empty input, a wrong
+    sheet, a missing or altered model, an unsafe key, a results folder in use. Raises the error of the first job that
+    failed, or WorkflowError.
     """
     _check_input(settings)
+    load_sheets(settings)
     stage_params("segment", settings)
     Identity.load(settings.private_path)
     results = settings.out_path

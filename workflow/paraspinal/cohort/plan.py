@@ -11,7 +11,7 @@ from paraspinal.core.digest import code_digest
 from paraspinal.core.files import sha256_file, sha256_json
 from paraspinal.core.paths import PROJECT
 from paraspinal.core.registry import Registry, shard_path
-from paraspinal.core.settings import Settings
+from paraspinal.core.settings import SHEETS, Settings
 from paraspinal.core.shards import Stage
 
 SHARD_STAGES = ("convert", "harmonize", "segment", "levels", "measure", "quality")
@@ -43,7 +43,11 @@ def stage_before(name: str) -> str:
 def stage_params(name: str, settings: Settings) -> dict[str, Any]:
     """What of code, settings and models decides a stage's results; the ``params`` of its rule."""
     if name in _COHORT_MODULES:
-        parameters = {"aggregate": asdict(settings.breaker), "report": {"page": _page_digest()}}.get(name, {})
+        parameters = {
+            "ingest": {"sheets": _sheet_digests(settings)},
+            "aggregate": asdict(settings.breaker),
+            "report": {"page": _page_digest()},
+        }[name]
         return {"code": code_digest(_COHORT_MODULES[name]), "parameters": parameters}
     found = stage(name)
     return {
@@ -51,6 +55,12 @@ def stage_params(name: str, settings: Settings) -> dict[str, Any]:
         "parameters": found.parameters(settings),
         "models": found.models(settings),
     }
+
+
+def _sheet_digests(settings: Settings) -> list[str]:
+    """Digests of the user's sheets, so that an edited one is read; an unreadable one is ingest's to refuse."""
+    paths = [Path(getattr(settings.ingest, name)) for name in SHEETS if getattr(settings.ingest, name)]
+    return [sha256_file(path) if path.is_file() else "" for path in paths]
 
 
 def _page_digest() -> str:

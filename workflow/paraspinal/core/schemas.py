@@ -30,6 +30,12 @@ _SERIES = (
     Column("sex", TEXT, "sex as the header says (F, M, O)", null_meaning=_NOT_STATED),
     Column("age_years", FLOAT, "age at the scan, 90 for everyone older", "year", null_meaning=_NOT_STATED),
     Column("series_id", TEXT, "keyed pseudonym of the series UID", null_meaning="the file belongs to no series"),
+    Column(
+        "protocol_id",
+        TEXT,
+        "keyed pseudonym of how a scanner calls this kind of series: site, vendor, model, protocol and description",
+        null_meaning=_NOT_STATED,
+    ),
     Column("frame_of_reference_id", TEXT, "keyed pseudonym of the frame of reference", null_meaning=_NOT_STATED),
     Column("series_number", INT, "series number on the scanner", null_meaning=_NOT_STATED),
     Column("plane", TEXT, "axial | sagittal | coronal | oblique | unknown"),
@@ -46,7 +52,7 @@ _SERIES = (
         "lumbar | thoracic | cervical | whole_spine | abdomen | pelvis | elsewhere | unstated",
         null_meaning="the file is no image",
     ),
-    Column("body_region_evidence", TEXT, "coded | text | sheet: what it rests on", null_meaning="unstated"),
+    Column("body_region_evidence", TEXT, "coded | text | override sheet: what it rests on", null_meaning="unstated"),
     Column("body_region_confidence", FLOAT, "trust in the body region, 0 to 1", "1", null_meaning="unstated"),
     Column("sequence", TEXT, "T1w | T2w | PDw | STIR | FLAIR | dixon | other | unknown"),
     Column("is_fat_suppressed", BOOL, "fat is nulled, no fat fraction can be read"),
@@ -70,8 +76,8 @@ INVENTORY = Table(
     "Every stack of every file found under the input, with its disposition; nothing is left out.",
     (
         Column("stack_id", TEXT, "keyed pseudonym of the stack: one set of slices on one grid"),
-        Column("subject", TEXT, KEYS[0].description, null_meaning="the file names no person"),
-        Column("session", TEXT, KEYS[1].description, null_meaning="the file names no visit"),
+        Column("subject", TEXT, KEYS[0].description, null_meaning="the file names no person, or several"),
+        Column("session", TEXT, KEYS[1].description, null_meaning="the file names no visit, or several persons"),
         Column("shard", INT, "shard the session was dealt to", null_meaning="the stack is in no session"),
         Column("days_from_first_visit", INT, "days since the person's first visit", "day", null_meaning=_NOT_STATED),
         Column("source", TEXT, "dicom | nifti | other"),
@@ -132,7 +138,22 @@ _SCAN = (
     Column("fat_fraction_scale", FLOAT, "value that means 100 % in the fat-fraction map", null_meaning="no map"),
     Column("dixon_water_scale", FLOAT, "factor on the water image", null_meaning="not a Dixon pair"),
     Column("dixon_fat_scale", FLOAT, "factor on the fat image", null_meaning="not a Dixon pair"),
-    Column("fat_ring_ff_frac", FLOAT, "median fat fraction of the subcutaneous ring", "1", null_meaning="not a pair"),
+    Column("fat_ring_ff_frac", FLOAT, "fat fraction under the skin, fattier half", "1", "", "no pair, or no skin seen"),
+    Column("dixon_fat_to_water", FLOAT, "brightness of pure fat over pure water", "1", "", "no pair, or none in view"),
+    Column(
+        "dixon_fit_ratio",
+        FLOAT,
+        "a / b of the in-phase (or opposed-phase) image; 1 when water and fat are on one scale",
+        "1",
+        "IP = a W + b F, OP = |a W - b F|",
+        "no pair, no such image, or it does not fit",
+    ),
+    Column("dixon_noise_ratio", FLOAT, "noise of fat over noise of water in air", "1", "", "no pair, or no noise"),
+    Column("dixon_step_ratio", FLOAT, "step between values of fat over that of water", "1", "", "no pair, or no steps"),
+    Column(
+        "dixon_swapped_slices", INT, "slices with fat and water swapped", "slice", "", "no pair, or parts of slices"
+    ),
+    Column("marrow_ff_frac", FLOAT, "fat fraction of the vertebral marrow", "1", "", "no pair, or not measured"),
     Column("fi_reason_code", TEXT, "why no fat infiltration is reported", null_meaning="it may be reported"),
 )
 

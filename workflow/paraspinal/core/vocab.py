@@ -72,6 +72,7 @@ class Reason(StrEnum):
     OUTLIER = "OUTLIER"
     MODEL_HASH_MISMATCH = "MODEL_HASH_MISMATCH"
     PHI_DETECTED = "PHI_DETECTED"
+    EXCLUDED_BY_SHEET = "EXCLUDED_BY_SHEET"  # the user's override sheet says so
     UPSTREAM_FAILED = "UPSTREAM_FAILED"
     UNEXPECTED_ERROR = "UNEXPECTED_ERROR"  # a fault of ours met this input; see the log, it is a bug
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
-from paraspinal.stages.ingest.record import RECORD_VERSION, FileRecord
+from paraspinal.stages.ingest.record import RECORD_VERSION, FileRecord, Values
 
 Read = tuple[bytes, int, int, str | None, FileRecord | None]
 """(path, size, mtime_ns, series key, record) of one file. An archive that was read has neither key nor record: its
@@ -33,6 +33,8 @@ on conflict (path) do update set container = excluded.container, size = excluded
   series = excluded.series, record = excluded.record
 returning id
 """
+CLAIMS = ("patient_id", "patient_name", "birth_date", "study_uid", "series_uid")
+"""Values that say whose image it is."""
 _BATCH = 5000
 
 
@@ -101,6 +103,13 @@ class Cache:
             del gone[-_BATCH:]
         self._db.commit()
         return int(self._db.execute("select count(*) from files where series is not null").fetchone()[0])
+
+    def claims(self) -> Iterator[tuple[bytes, Values]]:
+        """Yield what every DICOM image says of who it shows, without reading whole records."""
+        fields = ", ".join(f"json_extract(record, '$.values.{name}')" for name in CLAIMS)
+        rows = self._db.execute(f"select path, {fields} from files where series >= 'd|' and series < 'd}}'")
+        for path, *found in rows:
+            yield bytes(path), {name: value for name, value in zip(CLAIMS, found, strict=True) if value}
 
     def series(self) -> Iterator[tuple[str, list[tuple[bytes, FileRecord]]]]:
         """Yield (series key, its files in path order) of everything that is known."""

@@ -81,6 +81,7 @@ TAGS: dict[int, tuple[str, str]] = {
     0x00280100: ("bits", "short"),
     0x00281052: ("intercept", "number"),
     0x00281053: ("slope", "number"),
+    0x00280301: ("burned_in", "text"),
     0x0043102F: ("ge_image_type", "short"),
     0x2005100E: ("scale_slope", "float"),  # Philips: stored value over this is what compares between images
 }

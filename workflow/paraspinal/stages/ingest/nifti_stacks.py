@@ -31,9 +31,9 @@ def nifti_stack(path: bytes, record: FileRecord) -> Stack:
         status = Status.EXCLUDED if record.reason in EXCLUDED_REASONS else Status.FAILED
         stack.decide(status, record.reason, record.detail)
     elif stack.region.is_elsewhere:
-        stack.decide(Status.EXCLUDED, Reason.WRONG_BODY_PART, "the name or sidecar states another body region")
+        stack.set_aside(Reason.WRONG_BODY_PART, "the name or sidecar states another body region")
     elif stack.grid is not None and stack.grid.size[2] < MIN_SLICES:
         stack.decide(Status.EXCLUDED, Reason.TOO_FEW_SLICES, "a single slice")
     elif not contrast.is_anatomical:
-        stack.decide(Status.EXCLUDED, Reason.SEQ_UNKNOWN, contrast.evidence)
+        stack.set_aside(Reason.SEQ_UNKNOWN, contrast.evidence)
     return stack

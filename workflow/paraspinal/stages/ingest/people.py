@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import re
-from dataclasses import dataclass
 
 from paraspinal.core.identity import Identity
 from paraspinal.core.tables import Row
 from paraspinal.stages.ingest.record import Values
-from paraspinal.stages.ingest.stacks import Stack, person_of
+from paraspinal.stages.ingest.stacks import Stack
 from paraspinal.stages.ingest.vendor import model_of, vendor_of
+from paraspinal.stages.ingest.who import Visit, day_of
 
 MAX_AGE_YEARS = 90.0
 """Everyone older is 90: great age identifies."""
@@ -19,34 +18,22 @@ MODEL_LENGTH = 6
 _AGE_UNITS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 
 
-@dataclass(frozen=True)
-class Person:
-    """Who and when, for this process and the private folder only."""
+def stack_row(stack: Stack, visit: Visit, identity: Identity) -> Row:
+    """Describe a stack in the columns of the inventory; nothing of the header's free text gets in.
 
-    subject: str
-    session: str
-    day: int | None
-
-
-def person_row(stack: Stack, identity: Identity) -> Person:
-    """Make the pseudonyms of a stack's person and visit; ``day`` is the study date as a day number, if stated."""
-    path = min(stack.paths)
-    person = person_of(stack.values, path)
-    date = str(stack.values.get("study_date", ""))
-    visit = str(stack.values.get("visit") or date or stack.values.get("study_uid") or "1")
-    return Person(identity.subject(person), identity.session(person, visit), _day(date))
-
-
-def stack_row(stack: Stack, person: Person, identity: Identity) -> Row:
-    """Describe a stack in the columns of the inventory; nothing of the header's free text gets in."""
+    Where it is in doubt whose visit it is, it is nobody's.
+    """
     values = stack.values
     grid = stack.grid
     series = str(values.get("series_uid") or values.get("series") or "")
     place = series or str(min(stack.paths), "utf-8", "surrogateescape")
+    is_known = bool(visit.person) and not visit.doubt
+    subject = identity.subject(visit.person) if is_known else None
+    session = identity.session(visit.person, visit.label) if is_known else None
     return {
-        "stack_id": identity.pseudonym("stack", f"{person.subject}|{person.session}|{place}|{stack.key}"),
-        "subject": person.subject,
-        "session": person.session,
+        "stack_id": identity.pseudonym("stack", f"{subject}|{session}|{visit.study}|{place}|{stack.key}"),
+        "subject": subject,
+        "session": session,
         "source": stack.source,
         "n_files": stack.n_files,
         "n_slices": grid.size[2] if grid else len(stack.slices),
@@ -58,6 +45,7 @@ def stack_row(stack: Stack, person: Person, identity: Identity) -> Row:
         "sex": sex if (sex := str(values.get("sex", "")).upper()) in ("F", "M", "O") else None,
         "age_years": _age(values),
         "series_id": _pseudonym(identity, "series", series),
+        "protocol_id": _protocol(values, identity),
         "frame_of_reference_id": _pseudonym(identity, "frame", values.get("frame_of_reference_uid")),
         "series_number": _whole(values.get("series_number")),
         "acquisition_number": _whole(values.get("acquisition")),
@@ -94,6 +82,14 @@ def _pseudonym(identity: Identity, kind: str, text: object) -> str | None:
     return identity.pseudonym(kind, str(text)) if text else None
 
 
+def _protocol(values: Values, identity: Identity) -> str | None:
+    """Pseudonym of what this scanner calls series of this kind; None where it gives them no name."""
+    named = [str(values.get(name, "")) for name in ("protocol", "series_description")]
+    scanner = [str(values.get(name, "")) for name in ("institution", "manufacturer", "scanner_model")]
+    words = ["".join(text.casefold().split()) for text in (*scanner, *named)]
+    return identity.pseudonym("protocol", "|".join(words)) if any(named) else None
+
+
 def _whole(number: object) -> int | None:
     return int(number) if isinstance(number, int | float) and abs(number) < 1 << 53 else None
 
@@ -106,18 +102,11 @@ def _content(stack: Stack) -> str:
     return hasher.hexdigest()[:32]
 
 
-def _day(date: str) -> int | None:
-    try:
-        return datetime.date(int(date[:4]), int(date[4:6]), int(date[6:8])).toordinal() if len(date) >= 8 else None
-    except ValueError:
-        return None
-
-
 def _age(values: Values) -> float | None:
     """Age in years from the stated age, else from birth and study date."""
     if stated := re.fullmatch(r"(\d{1,3})([YMWD])", str(values.get("age", "")).strip()):
         return min(MAX_AGE_YEARS, int(stated.group(1)) * _AGE_UNITS[stated.group(2)])
-    born, scanned = (_day(str(values.get(name, ""))) for name in ("birth_date", "study_date"))
+    born, scanned = (day_of(values.get(name)) for name in ("birth_date", "study_date"))
     if born is None or scanned is None or not 0 <= scanned - born < 130 * 366:
         return None
     return min(MAX_AGE_YEARS, (scanned - born) / 365.25)

@@ -12,7 +12,7 @@ from paraspinal.core.vocab import Reason
 Values = dict[str, Any]
 """Header values by our own names: text, numbers, and lists of them; an absent or unreadable value is missing."""
 
-RECORD_VERSION = 4
+RECORD_VERSION = 5
 """Raise when the meaning of a record changes, so that cached ones are read again."""
 
 DICOM, NIFTI, OTHER = "dicom", "nifti", "other"

@@ -84,7 +84,7 @@ _HELD = {
 
 @dataclass(frozen=True)
 class Region:
-    """Body region, what it rests on ("coded" or "text"; "sheet" where the user says so) and the trust in it, 0 to 1."""
+    """Body region, what it rests on ("coded", "text", or the user's "override sheet") and the trust in it, 0 to 1."""
 
     region: BodyRegion
     evidence: str | None = None

@@ -1,12 +1,11 @@
 """From the files of one series to stacks: what belongs together by what the pixels mean, each with a disposition."""
 
-# ruff: noqa: PTH120, PTH123
+# ruff: noqa: PTH123
 # Paths are bytes here, for a file name need not be text.
 
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
@@ -49,6 +48,7 @@ class Stack:
     content: str | None = None
     paths: set[bytes] = field(default_factory=set)
     region: Region = field(init=False)
+    _before: tuple[Status, Reason | None, str] | None = None
 
     def __post_init__(self) -> None:
         self.region = region_of(self.values)
@@ -63,6 +63,17 @@ class Stack:
     def decide(self, status: Status, reason: Reason, detail: str) -> None:
         """Set the disposition."""
         self.status, self.reason, self.detail = status, reason, detail
+
+    def set_aside(self, reason: Reason, detail: str) -> None:
+        """Exclude by judgement: a user who knows better may have it taken back."""
+        self._before = self.status, self.reason, self.detail
+        self.decide(Status.EXCLUDED, reason, detail)
+
+    def take_back(self) -> None:
+        """Return to the disposition before a judgement, be it a fault; without one nothing changes."""
+        if self._before:
+            self.status, self.reason, self.detail = self._before
+            self._before = None
 
 
 def is_no_image(record: FileRecord) -> bool:
@@ -95,30 +106,12 @@ def stacks_of(files: list[tuple[bytes, FileRecord]], max_files: int) -> list[Sta
     if empty:
         stacks.append(_lump(empty, "empty", Status.FAILED, Reason.DICOM_NO_PIXELS, "no pixel data"))
     stacks += _image_stacks(images)
-    persons = {person_of(record.values, path) for path, record in files}
-    if len(persons) > 1:
-        for stack in stacks:
-            stack.decide(Status.FAILED, Reason.MIXED_PATIENTS, f"{len(persons)} persons share this series")
     _note_incomplete(stacks, first)
     counted: set[bytes] = set()
     for stack in stacks:  # a multi-frame file may hold several stacks; it counts once
         stack.n_files = len(stack.paths - counted)
         counted |= stack.paths
     return stacks
-
-
-def person_of(values: Values, path: bytes) -> str:
-    """Say whose image this is, by the best the header offers; never empty. Not to leave this process."""
-    if values.get("person"):
-        return str(values["person"])
-    if values.get("patient_id"):
-        return str(values["patient_id"])
-    if values.get("patient_name"):
-        return f"{values['patient_name']}|{values.get('birth_date', '')}"
-    for name in ("study_uid", "series_uid"):
-        if values.get(name):
-            return f"{name}|{values[name]}"
-    return "folder|" + os.path.dirname(path).decode("utf-8", "surrogateescape")
 
 
 def _is_screen(values: Values) -> bool:
@@ -235,17 +228,19 @@ def _are_all_small(stacks: list[Stack]) -> bool:
 def _exclude(stack: Stack, is_three_plane: bool) -> None:
     """Set aside what is a sound image but none to measure; this goes before any fault of its geometry."""
     values = stack.values
-    if is_localizer(values) or is_three_plane:
-        stack.decide(Status.EXCLUDED, Reason.LOCALIZER, "a localizer")
+    if values.get("burned_in", "").upper() == "YES":
+        stack.decide(Status.EXCLUDED, Reason.PHI_DETECTED, "the header says that text is burned into the pixels")
+    elif is_localizer(values) or is_three_plane:
+        stack.set_aside(Reason.LOCALIZER, "a localizer")
     elif is_reformat(values):
-        stack.decide(Status.EXCLUDED, Reason.DERIVED_REFORMAT, "resampled from another image")
+        stack.set_aside(Reason.DERIVED_REFORMAT, "resampled from another image")
     elif stack.region.is_elsewhere:
-        stack.decide(Status.EXCLUDED, Reason.WRONG_BODY_PART, "the header states another body region")
+        stack.set_aside(Reason.WRONG_BODY_PART, "the header states another body region")
     elif "MOSAIC" in values.get("image_type", []):
         stack.grid = None
         stack.decide(Status.EXCLUDED, Reason.FOURD_UNEXPECTED, "slices tiled into one image")
     elif not stack.contrast.is_anatomical and stack.status.is_usable:
-        stack.decide(Status.EXCLUDED, Reason.SEQ_UNKNOWN, stack.contrast.evidence)
+        stack.set_aside(Reason.SEQ_UNKNOWN, stack.contrast.evidence)
 
 
 def _settle_orphans(stacks: list[Stack]) -> list[Stack]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -16,11 +17,17 @@ from paraspinal.core.vocab import Plane, Reason, Sequence, Status
 from paraspinal.stages.ingest.cache import Cache
 from paraspinal.stages.ingest.header_pass import PassTally, Report, refresh
 from paraspinal.stages.ingest.nifti_stacks import nifti_stack
-from paraspinal.stages.ingest.people import person_row, stack_row
+from paraspinal.stages.ingest.overrides import Overrides
+from paraspinal.stages.ingest.people import stack_row
+from paraspinal.stages.ingest.people_sheet import PeopleSheet
 from paraspinal.stages.ingest.record import DICOM, OTHER, FileRecord
+from paraspinal.stages.ingest.sheets import Sheets, load_sheets
 from paraspinal.stages.ingest.stacks import Stack, pixel_hash, stacks_of
 from paraspinal.stages.ingest.stock import Stock
 from paraspinal.stages.ingest.walk import input_root, walk
+from paraspinal.stages.ingest.who import Visit, Who
+
+log = logging.getLogger(__name__)
 
 JUNK_STATUS = {Reason.NOT_AN_IMAGE: Status.EXCLUDED}
 """A file that is no image is set aside; one that should be an image and cannot be read has failed."""
@@ -31,9 +38,10 @@ BROKEN = (Reason.DICOM_TRUNCATED, Reason.DICOM_UNREADABLE)
 def stocktake(settings: Settings, report: Report) -> Iterator[tuple[Stock, PassTally]]:
     """Read the input and account for every file; nothing is written outside the private folder.
 
-    Raises InputError when there is no input, IdentityError when the key is unsafe.
+    Raises InputError when there is no input, ConfigError when a sheet is wrong, IdentityError when the key is unsafe.
     """
     root = input_root(settings.input)
+    sheets = load_sheets(settings)
     identity = Identity.load(settings.private_path)
     folder = settings.private_path / "headers"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -45,14 +53,16 @@ def stocktake(settings: Settings, report: Report) -> Iterator[tuple[Stock, PassT
         limits = settings.ingest
         max_archive_bytes = int(limits.max_archive_gib * 2**30)
         tally = refresh(walk(root, skip=ours), root, cache, limits.workers, max_archive_bytes, report)
-        _fill(stock, cache, identity, limits.max_series_files)
+        _fill(stock, cache, identity, sheets, root, limits.max_series_files)
         yield stock, tally
     finally:
         stock.close()
         cache.close()
 
 
-def _fill(stock: Stock, cache: Cache, identity: Identity, max_files: int) -> None:
+def _fill(stock: Stock, cache: Cache, identity: Identity, sheets: Sheets, root: bytes, max_files: int) -> None:
+    people, overrides = PeopleSheet(sheets.people, root), Overrides(sheets.overrides)
+    who = Who(cache.claims(), people)
     broken: Counter[bytes] = Counter()
     for key, files in cache.series():
         if key.startswith("o|"):
@@ -60,20 +70,27 @@ def _fill(stock: Stock, cache: Cache, identity: Identity, max_files: int) -> Non
             for row in _junk_rows(files, identity):
                 stock.add(row)
             continue
-        stacks = [nifti_stack(*files[0])] if key.startswith("n|") else stacks_of(files, max_files)
-        for stack in stacks:
-            _add(stock, stack, identity)
+        for visit, part in who.visits(files):
+            for stack in [nifti_stack(*part[0])] if key.startswith("n|") else stacks_of(part, max_files):
+                _add(stock, stack, visit, identity, overrides)
+    for sheet, n_unmet in (("people", people.n_unmet), ("override", overrides.n_unmet)):
+        if n_unmet:
+            log.warning("%d rows of the %s sheet match nothing in the input", n_unmet, sheet)
     _drop_resent(stock)
     _warn_beside_broken(stock, broken)
 
 
-def _add(stock: Stock, stack: Stack, identity: Identity) -> None:
-    person = person_row(stack, identity)
+def _add(stock: Stock, stack: Stack, visit: Visit, identity: Identity, overrides: Overrides) -> None:
+    row = stack_row(stack, visit, identity)
+    if overrides.apply(stack, row):
+        row = stack_row(stack, visit, identity)
+    if visit.doubt:
+        row |= {"status": Status.FAILED.value, "reason_code": Reason.MIXED_PATIENTS.value, "detail": visit.doubt}
     twins = None
-    if stack.status.is_usable:
+    if Status(row["status"]).is_usable:
         digests = "".join(piece.pixel_digest for piece in stack.slices)
-        twins = hashlib.sha256(f"{person.session}|{digests}|{stack.grid}".encode()).hexdigest()
-    stock.add(stack_row(stack, person, identity), stack, person.day, twins, stack.values.get("second"))
+        twins = hashlib.sha256(f"{row['session']}|{digests}|{stack.grid}".encode()).hexdigest()
+    stock.add(row, stack, visit.day if row["session"] else None, twins, stack.values.get("second"))
 
 
 def _junk_rows(files: list[tuple[bytes, FileRecord]], identity: Identity) -> Iterator[Row]:

@@ -90,6 +90,7 @@ REASONS = {
     Reason.OUTLIER: "outside the published range",
     Reason.MODEL_HASH_MISMATCH: "model is not the expected one",
     Reason.PHI_DETECTED: "identifying text found",
+    Reason.EXCLUDED_BY_SHEET: "set aside by your sheet",
     Reason.UPSTREAM_FAILED: "an earlier step failed",
     Reason.UNEXPECTED_ERROR: "fault of the software, see the log",
 }
