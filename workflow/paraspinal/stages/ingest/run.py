@@ -88,7 +88,8 @@ def _check_same_cohort(known: set[Session], found: set[Session]) -> None:
     """Refuse to replace what a cohort has by what is mostly not it: another input, or a drive that is not mounted."""
     gone = len(known - found)
     if known and found and gone == len(known):
-        raise ResultsError("the results folder belongs to another cohort", hint="choose another out, or empty it")
+        hint = "is it another input, or another people sheet? Choose another out, or empty it"
+        raise ResultsError("the results folder belongs to another cohort", hint=hint)
     if gone > MAX_GONE_FRAC * len(known):
         raise ResultsError(
             f"{gone} of the {len(known)} visits of the results are gone from the input",

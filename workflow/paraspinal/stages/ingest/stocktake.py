@@ -75,7 +75,7 @@ def _fill(stock: Stock, cache: Cache, identity: Identity, sheets: Sheets, root: 
                 _add(stock, stack, visit, identity, overrides)
     for sheet, n_unmet in (("people", people.n_unmet), ("override", overrides.n_unmet)):
         if n_unmet:
-            log.warning("%d rows of the %s sheet match nothing in the input", n_unmet, sheet)
+            log.warning("rows of the %s sheet that match nothing in the input: %d", sheet, n_unmet)
     _drop_resent(stock)
     _warn_beside_broken(stock, broken)
 
