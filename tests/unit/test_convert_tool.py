@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from dicom_factory import instance, save
 
-from paraspinal.core.errors import InputError
+from paraspinal.core.errors import DataError, InputError
 from paraspinal.stages.convert import dcm2niix_tool
 
 
@@ -34,3 +36,62 @@ def test_neither_is_one_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match="not installed"):
         dcm2niix_tool._tool()
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+    """Put a shell script in the tool's place; $4 .. are its arguments, the last two -o and the folders."""
+
+    def install(script: str) -> None:
+        program = tmp_path / "tool"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setattr(dcm2niix_tool, "_tool", lambda: (str(program), "0"))
+
+    return install
+
+
+def convert(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    path = save([instance("one")], tmp_path / "in")[0]
+    dcm2niix_tool.run_dcm2niix([str(path)], tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["KILL", "TERM", "XFSZ"])
+def test_a_tool_that_was_stopped_is_the_machines_trouble(
+    tmp_path: Path, fake: Callable[[str], None], name: str
+) -> None:
+    fake(f"kill -{name} $$")
+    with pytest.raises(OSError, match=f"stopped by SIG{name}"):
+        convert(tmp_path)
+
+
+@pytest.mark.parametrize("script", ["kill -SEGV $$", "exit 1", "exit 0"])
+def test_a_tool_that_fails_by_itself_is_the_datas(tmp_path: Path, fake: Callable[[str], None], script: str) -> None:
+    fake(script)
+    with pytest.raises(DataError, match="CONVERT_RC"):
+        convert(tmp_path)
+
+
+def test_a_tool_that_fails_on_a_full_disk_is_the_machines(
+    tmp_path: Path, fake: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake("exit 1")
+    monkeypatch.setattr(dcm2niix_tool.shutil, "disk_usage", lambda folder: _Usage(10**9, 10**9, 1000))
+    with pytest.raises(OSError, match="no room"):
+        convert(tmp_path)
+
+
+def test_a_tool_that_hangs_is_the_machines(
+    tmp_path: Path, fake: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake("exec sleep 60")
+    monkeypatch.setattr(dcm2niix_tool, "TIMEOUT_S", 0.2)
+    with pytest.raises(TimeoutError, match="longer than"):
+        convert(tmp_path)
+
+
+class _Usage(NamedTuple):
+    total: int
+    used: int
+    free: int

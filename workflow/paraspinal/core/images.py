@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,10 @@ import SimpleITK as sitk
 from paraspinal.core.errors import DataError, InputError
 from paraspinal.core.files import atomic_path
 from paraspinal.core.vocab import Reason
+
+GZIP_CHUNK = 1 << 22
+NIFTI_HEADER = 352
+"""Bytes before the voxels of a NIfTI file."""
 
 
 def read_image(path: Path) -> sitk.Image:
@@ -41,12 +48,36 @@ def as_volume(image: sitk.Image) -> sitk.Image:
 
 
 def write_image(image: sitk.Image, path: Path) -> None:
-    """Write an image atomically as compressed NIfTI; every text field of the header stays blank."""
+    """Write an image atomically as NIfTI, compressed if named so; every text field of the header stays blank.
+
+    Raises OSError when not all of it reached the disk, of which the image library says nothing.
+    """
     clean = sitk.Image(image)
     for key in clean.GetMetaDataKeys():
         clean.EraseMetaData(key)
     with atomic_path(path) as temporary:
-        sitk.WriteImage(clean, str(temporary), useCompression=True)
+        try:
+            sitk.WriteImage(clean, str(temporary), useCompression=True)
+        except RuntimeError:  # whose message names the file
+            raise OSError(errno.EIO, "an image cannot be written") from None
+        voxels = clean.GetNumberOfPixels() * clean.GetNumberOfComponentsPerPixel() * clean.GetSizeOfPixelComponent()
+        header = NIFTI_HEADER if ".nii" in path.suffixes else 0
+        if _content_size(temporary) < header + voxels:
+            raise OSError(errno.EIO, "an image cannot be written whole; is the disk full?")
+
+
+def _content_size(path: Path) -> int:
+    """Bytes in a file, unpacked if it is compressed; 0 if the packing is cut."""
+    if path.suffix != ".gz":
+        return path.stat().st_size
+    size = 0
+    try:
+        with gzip.open(path, "rb") as packed:
+            while chunk := packed.read(GZIP_CHUNK):
+                size += len(chunk)
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        return 0
+    return size
 
 
 def array_of(image: sitk.Image) -> np.ndarray:

@@ -6,10 +6,12 @@ grid the headers state. It is given links under fixed names in a fresh folder: n
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import warnings
 from functools import cache
@@ -30,6 +32,12 @@ FLAGS = ("-g", "i", "-b", "y", "-ba", "y", "-z", "n", "-m", "y", "-w", "2", "-d"
 """Ignore the defaults file of the home folder; anonymous sidecar; no compression; one stack is one image, whatever its
 acquisition numbers; a second image gets a name of its own, where it would silently replace the first; no sub-folders;
 fixed name. Never ``-i y``, which drops Dixon images as derived."""
+FROM_OUTSIDE = frozenset(
+    {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGXFSZ, signal.SIGXCPU, signal.SIGBUS}
+)
+"""Signals of the machine and its keepers: no memory, no disk, no time. Crashes of the tool itself are the data's."""
+ROOM_FACTOR = 4
+"""Times the size of a stack's files that must be free: compressed slices grow, and become floating point numbers."""
 UNPACKED = frozenset({"1.2.840.10008.1.2.1.99"})
 """Transfer syntaxes dcm2niix cannot read and we can rewrite: deflated."""
 READABLE = frozenset(
@@ -77,37 +85,62 @@ def tool_versions() -> dict[str, str]:
 def run_dcm2niix(paths: list[str], folder: Path) -> tuple[sitk.Image, dict[str, Any]]:
     """Convert files into a volume and its sidecar; ``folder`` is a fresh temporary one.
 
-    Raises DataError when the output is not exactly one 3-D image.
+    Raises DataError when the output is not exactly one 3-D image, OSError when the machine is at fault.
     """
     source, target = folder / "in", folder / "out"
     source.mkdir()
     target.mkdir()
     for number, path in enumerate(paths, start=1):
         _offer(path, source / f"{number:05d}.dcm")
-    done = subprocess.run(
-        [_tool()[0], *FLAGS, "-o", str(target), str(source)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,  # it prints header text
-        stderr=subprocess.DEVNULL,
-        env={"PATH": os.environ.get("PATH", ""), "HOME": str(folder), "LC_ALL": "C"},
-        timeout=TIMEOUT_S,
-        check=False,
-    )
+    code = _call(source, target)
     images = sorted(target.glob("*.nii"))
-    if done.returncode < 0 or (done.returncode and not images):
-        raise DataError(Reason.CONVERT_RC, f"dcm2niix ended with code {done.returncode} and no image")
+    try:
+        return _only_volume(code, images), _sidecar(target / "image.json")
+    except DataError:
+        _check_room(folder, sum(path.stat().st_size for path in source.iterdir()))
+        raise
+
+
+def _call(source: Path, target: Path) -> int:
+    """Run the tool; returns its exit code, raises OSError when the machine stopped it or it hangs."""
+    try:
+        done = subprocess.run(
+            [_tool()[0], *FLAGS, "-o", str(target), str(source)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,  # it prints header text
+            stderr=subprocess.DEVNULL,
+            env={"PATH": os.environ.get("PATH", ""), "HOME": str(target.parent), "LC_ALL": "C"},
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise TimeoutError(errno.ETIMEDOUT, f"dcm2niix took longer than {TIMEOUT_S} s") from None
+    if -done.returncode in FROM_OUTSIDE:
+        raise OSError(errno.EINTR, f"dcm2niix was stopped by {signal.Signals(-done.returncode).name}")
+    return done.returncode
+
+
+def _only_volume(code: int, images: list[Path]) -> sitk.Image:
+    """Read what the tool wrote; raises DataError unless that is one 3-D image and the exit code 0."""
+    if code < 0 or (code and not images):
+        raise DataError(Reason.CONVERT_RC, f"dcm2niix ended with code {code} and no image")
     if not images:
         raise DataError(Reason.CONVERT_RC, "dcm2niix wrote no image")
     if len(images) > 1:
         what = "an interpolated copy" if any("_Eq" in image.name for image in images) else "several images"
         raise DataError(Reason.CONVERT_MULTI_OUTPUT, f"dcm2niix wrote {what}")
-    if done.returncode:
-        raise DataError(Reason.CONVERT_RC, f"dcm2niix ended with code {done.returncode}")
+    if code:
+        raise DataError(Reason.CONVERT_RC, f"dcm2niix ended with code {code}")
     try:
-        volume = as_volume(sitk.ReadImage(str(images[0])))
+        return as_volume(sitk.ReadImage(str(images[0])))
     except RuntimeError:
         raise DataError(Reason.CONVERT_RC, "dcm2niix wrote an unreadable image") from None
-    return volume, _sidecar(images[0].with_suffix(".json"))
+
+
+def _check_room(folder: Path, n_bytes: int) -> None:
+    """Raise OSError where a failure may be one of room: to the tool a full disk is an exit code like any other."""
+    if shutil.disk_usage(folder).free < ROOM_FACTOR * n_bytes:
+        raise OSError(errno.ENOSPC, "no room for temporary files")
 
 
 def _offer(path: str, link: Path) -> None:
