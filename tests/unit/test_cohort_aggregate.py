@@ -141,6 +141,30 @@ def test_the_last_word_on_a_stack_is_converts(tmp_path: Path) -> None:
     assert inventory.loc["k0", "decided_by"] == "ingest"
 
 
+def test_what_ingest_noted_of_the_cohort_reaches_the_scan(tmp_path: Path) -> None:
+    """Shards do not change when people are added, so convert passes the stack as ok."""
+    put(tmp_path, [stack(0), stack(1), stack(2)], [scan(0), scan(1), scan(2)], {"scan2": [FLAG]})
+    short = {"reason_code": "SLICE_MISSING", "detail": "4 slices where the protocol has 5"}
+    noted = [stack(0), stack(1, "warn", **short), stack(2, "warn", **short)]
+    INVENTORY.write(tmp_path / "shards" / "inventory.parquet", noted)
+    aggregate(tmp_path, BREAKER)
+    inventory = read(tmp_path, "inventory").set_index("stack_id")
+    assert inventory.status.to_dict() == {"k0": "ok", "k1": "warn", "k2": "warn"}
+    assert set(inventory.decided_by) == {"ingest"}
+    scans = read(tmp_path, "scans").set_index("scan_id")
+    assert scans.status.to_dict() == {"scan0": "ok", "scan1": "warn", "scan2": "warn"}
+    assert scans.light.to_dict() == {"scan0": "green", "scan1": "amber", "scan2": "amber"}
+    assert scans.detail["scan1"] == short["detail"]
+    quality = read(tmp_path, "quality")
+    flags = quality[["scan_id", "light", "reason_code"]].astype(object).fillna("").values.tolist()
+    assert sorted(map(tuple, flags)) == [
+        ("scan0", "green", ""),
+        ("scan1", "amber", "SLICE_MISSING"),
+        ("scan2", "amber", "OUTLIER"),
+        ("scan2", "amber", "SLICE_MISSING"),
+    ]
+
+
 def test_visits_are_numbered_by_day(tmp_path: Path) -> None:
     stacks = [
         stack(0, subject="p", session="late", days_from_first_visit=371),

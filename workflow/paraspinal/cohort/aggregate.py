@@ -19,7 +19,7 @@ from paraspinal.core.files import atomic_path
 from paraspinal.core.registry import INVENTORY_PATH
 from paraspinal.core.schemas import INVENTORY, LEVELS, METRICS, QUALITY, SCANS
 from paraspinal.core.settings import BreakerSettings
-from paraspinal.core.tables import Table
+from paraspinal.core.tables import Row, Table
 from paraspinal.core.vocab import Light, Status
 
 
@@ -34,6 +34,9 @@ def aggregate(results: Path, breaker: BreakerSettings) -> dict[str, int]:
         for paths in zip(*(shard_tables(stage, results) for stage in _STAGES), strict=True)
     ]
     _check_counts(inventory, shards)
+    warned = {row["stack_id"]: row for row in inventory.to_pylist() if row["status"] == Status.WARN.value}
+    for shard in shards:
+        shard["quality"] = _with_late_warnings(shard["quality"], warned)
     _check_breaker(inventory, shards, breaker)
     visits = _visits(inventory)
     folder = results / "tables"
@@ -89,7 +92,10 @@ def explode(table: pa.Table, column: str, keep: tuple[str, ...]) -> pa.Table:
 
 
 def _inventory(results: Path) -> pa.Table:
-    """The inventory with the final word on each stack: ingest's, or convert's where ingest had let it pass."""
+    """The inventory with the final word on each stack: ingest's, or convert's where it found something wrong.
+
+    What ingest noted later than it wrote the shards, for it shows only across the cohort, convert knows nothing of.
+    """
     rows = INVENTORY.read(results / INVENTORY_PATH)
     later = {
         row["stack_id"]: row
@@ -98,9 +104,22 @@ def _inventory(results: Path) -> pa.Table:
     }
     for row in rows:
         found = later.get(row["stack_id"])
-        if found and Status(row["status"]).is_usable and found["status"] != row["status"]:
+        if found and Status(row["status"]).is_usable and found["status"] not in (row["status"], Status.OK.value):
             row |= {k: found[k] for k in ("status", "reason_code", "detail")} | {"decided_by": "convert"}
     return INVENTORY.arrow(rows)
+
+
+def _with_late_warnings(quality: pa.Table, warned: dict[str, Row]) -> pa.Table:
+    """Warn of scans whose stacks ingest warned of once it saw the cohort: a slice less than the protocol has."""
+    rows = quality.to_pylist()
+    for row in rows:
+        found = next((warned[stack] for stack in row["stack_ids"] if stack in warned), None)
+        if found and row["status"] == Status.OK.value:
+            row |= {name: found[name] for name in ("status", "reason_code", "detail")}
+            flag = {"light": Light.AMBER.value, "reason_code": found["reason_code"], "detail": found["detail"]}
+            row["flags"] = [*(row["flags"] or []), flag]
+            row["light"] = Light.AMBER.value if row["light"] == Light.GREEN.value else row["light"]
+    return pa.Table.from_pylist(rows, schema=quality.schema)
 
 
 def _visits(inventory: pa.Table) -> dict[tuple[str, str], dict[str, int | None]]:
