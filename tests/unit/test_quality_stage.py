@@ -16,6 +16,7 @@ from paraspinal.stages.levels import STAGE as LEVELS
 from paraspinal.stages.measure import STAGE as MEASURE
 from paraspinal.stages.quality import STAGE as QUALITY
 from paraspinal.stages.quality.flags import Flag, flag_rows, worst
+from paraspinal.stages.quality.judge import lateral_curve_deg
 from paraspinal.stages.quality.shape import largest_jump
 
 RADII = {Side.LEFT: 13.5, Side.RIGHT: 13.0}
@@ -222,6 +223,40 @@ def test_overlay_of_a_sagittal_spine(tmp_path: Path) -> None:
     upper = np.argwhere((pixels == (70, 160, 255)).all(axis=-1)).mean(axis=0)  # odd codes: L1 is 41
     lower = np.argwhere((pixels == (255, 190, 0)).all(axis=-1)).mean(axis=0)
     assert upper[0] < lower[0]
+
+
+def curved(*degrees: float) -> list[dict[str, Any]]:
+    """The straight spine with vertebrae tilted to the side."""
+    spine = lumbar_spine()
+    for vertebra, angle in zip(spine, np.radians(degrees), strict=True):
+        normal = [float(np.sin(angle)), 0.0, float(np.cos(angle))]
+        vertebra["superior_normal"], vertebra["inferior_normal"] = normal, [-x for x in normal]
+    return spine
+
+
+def test_a_lateral_curve_is_the_angle_between_the_most_tilted_vertebrae() -> None:
+    assert lateral_curve_deg(curved(5.0, 12.0, 3.0, -9.0, -4.0)) == pytest.approx(21.0)
+    assert lateral_curve_deg(lumbar_spine()) == pytest.approx(0.0)
+    assert lateral_curve_deg(curved(20.0, 0.0, 0.0, 0.0, 0.0)[:1]) is None
+    assert lateral_curve_deg([]) is None
+    unnumbered = [vertebra | {"level": None} for vertebra in curved(5.0, 12.0, 3.0, -9.0, -4.0)]
+    assert lateral_curve_deg(unnumbered) == pytest.approx(21.0)
+    one_plate = [vertebra | {"superior_normal": None} for vertebra in curved(5.0, 12.0, 3.0, -9.0, -4.0)]
+    assert lateral_curve_deg(one_plate) is None
+
+
+@pytest.mark.parametrize(("tilt", "light"), [(7.0, "green"), (8.0, "amber")])
+def test_a_curved_spine_is_flagged_on_the_scan_that_takes_its_levels(tmp_path: Path, tilt: float, light: str) -> None:
+    save(tmp_path, grid(), dseg=whole(), image=(whole() > 0).astype(np.float32) * 100 + 50)
+    row = scan_row(grid(), sequence="STIR", dseg_path="dseg.nii.gz", image_path="image.nii.gz")
+    rows = [row, spine_row(curved(tilt, 0.0, 0.0, 0.0, -tilt))]
+    for stage in (LEVELS, MEASURE, QUALITY):
+        rows = run(stage, rows, work_in(tmp_path))
+    assert {r["role"]: r["light"] for r in rows} == {"muscles": light, "spine": light}
+    if light == "amber":
+        assert [f["detail"] for r in rows for f in r["flags"]] == [
+            "the lumbar spine curves sideways by 16 degrees, limit 15"
+        ] * 2
 
 
 def test_jump_ignores_the_tapering_ends() -> None:

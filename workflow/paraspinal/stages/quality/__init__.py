@@ -20,6 +20,7 @@ from paraspinal.core.vocab import Light, Status
 from paraspinal.stages.quality.flags import Flag, flag_rows, worst
 from paraspinal.stages.quality.judge import (
     PLAUSIBILITY,
+    flags_of_curve,
     flags_of_levels,
     flags_of_measures,
     flags_of_state,
@@ -30,23 +31,28 @@ from paraspinal.stages.quality.shape import flags_of_shape
 
 
 def process(rows: list[Row], work: Work) -> list[Row]:
-    """Judge every scan, those that were not measured too."""
+    """Judge every scan of a session, those that were not measured too."""
     done = []
+    scans = {row["scan_id"]: row for row in rows}
     for row in rows:
         kept = {name: row.get(name) for name in QUALITY_SHARD.names if name in row}
-        judged = guarded(partial(_judged, row, kept, work), [kept])[0]
+        spine = row if row["role"] == "spine" else scans.get(row["level_scan_id"])
+        judged = guarded(partial(_judged, row, spine, kept, work), [kept])[0]
         if "light" not in judged:  # judging itself failed, and says why
             judged |= _summary(list(flags_of_state(judged)))
         done.append(judged)
     return done
 
 
-def _judged(row: Row, kept: Row, work: Work) -> list[Row]:
+def _judged(row: Row, spine: Row | None, kept: Row, work: Work) -> list[Row]:
+    """Judge one scan; ``spine`` is the scan its levels come from."""
     settings = work.settings.quality
     flags = list(flags_of_state(row))
     overlay_path = None
     if Status(row["status"]).is_usable:
         flags += [*flags_of_levels(row), *flags_of_measures(row, settings), *flags_of_uncertainty(row)]
+        if spine is not None:
+            flags += flags_of_curve(spine)
         if row["dseg_path"] is not None:
             shape_flags, overlay_path = _look(row, work)
             flags += shape_flags
@@ -89,5 +95,4 @@ STAGE = Stage(
         "plausibility_sha256": sha256_file(PLAUSIBILITY),
     },
     tools=lambda: {"pillow": pillow_version},
-    is_per_row=True,
 )

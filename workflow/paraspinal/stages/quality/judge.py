@@ -6,6 +6,8 @@ import csv
 from collections.abc import Iterator
 from functools import cache
 
+import numpy as np
+
 from paraspinal.core.labels import all_labels
 from paraspinal.core.levels import STACK, level_by_name
 from paraspinal.core.paths import RESOURCES
@@ -21,6 +23,10 @@ MAX_ENTROPY = 0.5
 """Mean entropy of a label (0 sure .. 1 no idea) above which its outline is doubtful."""
 MAX_FLIP_DISAGREEMENT = 0.25
 """Doubtful when the outline of the mirrored image overlaps less than this (1 - Dice)."""
+
+MAX_LATERAL_CURVE_DEG = 15.0
+"""Angle between the most tilted lumbar vertebrae, seen from the front, from which on a spine is flagged: a scoliosis
+begins at 10 degrees (Cobb), and vertebrae of straight spines differ by up to 5 as the model finds them."""
 
 _LIGHT_OF_STATUS = {
     Status.OK: Light.GREEN,
@@ -64,6 +70,29 @@ def flags_of_levels(row: Row) -> Iterator[Flag]:
         yield Flag(Light.AMBER, Reason.LSTV_SUSPECTED, "numbering may be off by one")
     if (row["fi_reason_code"] or "").startswith("DIXON"):
         yield Flag(Light.AMBER, Reason(row["fi_reason_code"]), "no fat infiltration")
+
+
+def lateral_curve_deg(vertebrae: list[Row]) -> float | None:
+    """Angle between the most tilted lumbar vertebrae, seen from the front (like a Cobb angle), in degrees.
+
+    A vertebra's tilt is that of the mean normal of its two end plates; None with fewer than two such vertebrae.
+    """
+    tilts = []
+    for vertebra in vertebrae:
+        normals = [np.asarray(vertebra[f"{end}_normal"] or (0.0, 0.0, 0.0)) for end in ("superior", "inferior")]
+        level = level_by_name(vertebra["level"]) if vertebra["level"] else None
+        if all(normal.any() for normal in normals) and (level is None or level.name.startswith("L")):
+            x, _, z = np.sum([normal if normal[2] >= 0 else -normal for normal in normals], axis=0)
+            tilts.append(float(np.degrees(np.arctan2(x, z))))
+    return max(tilts) - min(tilts) if len(tilts) > 1 else None
+
+
+def flags_of_curve(spine: Row) -> Iterator[Flag]:
+    """Flag a spine that curves sideways: slices cut its two sides at different heights. ``spine`` is a spine scan."""
+    curve = lateral_curve_deg(spine["vertebrae"] or [])
+    if curve is not None and curve > MAX_LATERAL_CURVE_DEG:
+        detail = f"the lumbar spine curves sideways by {curve:.0f} degrees, limit {MAX_LATERAL_CURVE_DEG:g}"
+        yield Flag(Light.AMBER, Reason.OUTLIER, detail)
 
 
 def flags_of_measures(row: Row, settings: QualitySettings) -> Iterator[Flag]:
