@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from pydicom.valuerep import DSfloat
@@ -21,6 +22,8 @@ from paraspinal.core.vocab import DixonPart
 MR_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
 CT_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 SECONDARY_CAPTURE_STORAGE = "1.2.840.10008.5.1.4.1.1.7"
+REPORT_STORAGE = "1.2.840.10008.5.1.4.1.1.88.22"
+DOCUMENT_STORAGE = "1.2.840.10008.5.1.4.1.1.104.1"
 
 IMPLEMENTATION_UID = generate_uid(entropy_srcs=["paraspinal phantom writer"])
 PIXEL_SCALE = 1000.0
@@ -246,7 +249,7 @@ def write(items: Sequence[Dataset], folder: Path, name: Callable[[int], str] = d
     paths = []
     for position, ds in enumerate(items, start=1):
         path = folder / name(position)
-        ds.save_as(path, enforce_file_format=True)
+        dcmwrite(path, ds, enforce_file_format=True)
         paths.append(path)
     return paths
 
@@ -297,3 +300,27 @@ def as_ct(ds: Dataset) -> Dataset:
     for keyword in ("ScanningSequence", "SequenceVariant", "RepetitionTime", "EchoTime", "FlipAngle"):
         delattr(ds, keyword)
     return ds
+
+
+def as_report(ds: Dataset) -> Dataset:
+    """Turn a dataset into a structured report: no pixels, a few words."""
+    _without_image(ds, REPORT_STORAGE, "SR")
+    ds.ValueType, ds.CompletionFlag, ds.VerificationFlag = "CONTAINER", "COMPLETE", "UNVERIFIED"
+    return ds
+
+
+def as_document(ds: Dataset) -> Dataset:
+    """Turn a dataset into an encapsulated PDF."""
+    _without_image(ds, DOCUMENT_STORAGE, "DOC")
+    ds.MIMETypeOfEncapsulatedDocument, ds.EncapsulatedDocument = "application/pdf", b"%PDF-1.4\n%%EOF\n"
+    return ds
+
+
+def _without_image(ds: Dataset, sop_class: str, modality: str) -> None:
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = sop_class
+    ds.Modality = modality
+    for element in list(ds):
+        if element.tag.group in (0x0018, 0x0028, 0x7FE0):
+            del ds[element.tag]
+    for keyword in ("ImageType", "ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID"):
+        delattr(ds, keyword)
