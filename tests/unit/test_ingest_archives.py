@@ -21,12 +21,12 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from paraspinal.core import archive_bounds as bounds
 from paraspinal.core import archives
 from paraspinal.core.tables import Row
-from paraspinal.stages.ingest import archive_file
-from paraspinal.stages.ingest.archive_file import read_archive
-from paraspinal.stages.ingest.dicom_file import read_dicom
+from paraspinal.stages.ingest.reading import archive_file
+from paraspinal.stages.ingest.reading.archive_file import read_archive
+from paraspinal.stages.ingest.reading.dicom_file import read_dicom
+from paraspinal.stages.ingest.reading.walk import Found
 from paraspinal.stages.ingest.stacks import pixel_hash
 from paraspinal.stages.ingest.stock import Piece
-from paraspinal.stages.ingest.walk import Found
 
 GOOD = ("ok", None, 6)
 

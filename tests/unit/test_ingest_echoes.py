@@ -11,9 +11,9 @@ from dicom_factory import run, save, series
 
 from paraspinal.core.geometry import Grid
 from paraspinal.core.vocab import DixonPart, Sequence
-from paraspinal.stages.ingest.echoes import EchoImage, by_echo
-from paraspinal.stages.ingest.sequence import contrast_of
-from paraspinal.stages.ingest.timing import FAT_CYCLES_PER_MS_AND_T, phase_by_echo
+from paraspinal.stages.ingest.kinds.echoes import EchoImage, by_echo
+from paraspinal.stages.ingest.kinds.sequence import contrast_of
+from paraspinal.stages.ingest.kinds.timing import FAT_CYCLES_PER_MS_AND_T, phase_by_echo
 
 IN, OPP = DixonPart.IN_PHASE, DixonPart.OPPOSED_PHASE
 GRID = Grid((16, 12, 6), (1.0, 1.0, 4.0), (0.0, 0.0, 0.0), tuple(np.eye(3).ravel()))

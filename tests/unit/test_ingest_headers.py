@@ -20,8 +20,8 @@ from pydicom.uid import (
 )
 
 from paraspinal.core.vocab import Reason
-from paraspinal.stages.ingest.dicom_file import TAGS, read_dicom
-from paraspinal.stages.ingest.record import FileRecord
+from paraspinal.stages.ingest.reading.dicom_file import TAGS, read_dicom
+from paraspinal.stages.ingest.reading.record import FileRecord
 
 SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian]
 

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from dicom_factory import outcome, run
 
 from paraspinal.core.geometry import Grid, same_grid
-from paraspinal.stages.ingest.nifti_header import permuted, read_grid, slice_order
+from paraspinal.stages.ingest.reading.nifti_header import permuted, read_grid, slice_order
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 

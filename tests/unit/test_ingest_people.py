@@ -143,7 +143,7 @@ def test_any_id_gives_a_plain_pseudonym_that_spaces_do_not_change(text: str) -> 
 )
 def test_a_name_is_given_only_where_all_claims_of_the_study_are_of_one_person(claims: list[tuple[str, ...]]) -> None:
     """Whatever headers claim: files that are named alike never differ in their IDs, nor in name and birth date both."""
-    from paraspinal.stages.ingest.record import DICOM, FileRecord
+    from paraspinal.stages.ingest.reading.record import DICOM, FileRecord
 
     files = []
     for k, (patient, name, born, study) in enumerate(claims):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paraspinal.core.vocab import BodyRegion
-from paraspinal.stages.ingest.region import (
+from paraspinal.stages.ingest.kinds.region import (
     CODED,
     CODED_AND_TEXT,
     CONTRADICTED,

@@ -18,7 +18,7 @@ from paraspinal.core.schemas import CONVERT, HARMONIZE
 from paraspinal.core.shards import run_shard
 from paraspinal.stages import convert, harmonize
 from paraspinal.stages.ingest import ingest
-from paraspinal.stages.ingest.walk import walk
+from paraspinal.stages.ingest.reading.walk import walk
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -182,7 +182,7 @@ def test_links_loops_and_pipes_survive(tmp_path: Path) -> None:
 
 def test_unreadable_files_and_folders_are_rows_and_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = save(series(), tmp_path / "in" / "a")
-    from paraspinal.stages.ingest import header_pass
+    from paraspinal.stages.ingest.reading import header_pass
 
     whole = header_pass.read_dicom
 
@@ -206,7 +206,7 @@ class Flaky:
     """Reads a header as usual, but the drive fails a number of times first."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
-        from paraspinal.stages.ingest import header_pass
+        from paraspinal.stages.ingest.reading import header_pass
 
         self._whole, self._failures = header_pass.read_dicom, failures
         monkeypatch.setattr(header_pass, "PAUSES_SECONDS", (0.0, 0.0))
@@ -254,7 +254,7 @@ def test_a_drive_that_goes_away_changes_nothing(tmp_path: Path, monkeypatch: pyt
 def test_a_file_that_grows_while_it_is_read_is_read_again_next_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from paraspinal.stages.ingest import header_pass
+    from paraspinal.stages.ingest.reading import header_pass
 
     paths = save(series(), tmp_path / "in")
     content = paths[-1].read_bytes()

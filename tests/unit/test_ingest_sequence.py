@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from paraspinal.core.vocab import DixonPart, Sequence
-from paraspinal.stages.ingest.image_kind import is_localizer, is_reformat
-from paraspinal.stages.ingest.sequence import contrast_of
-from paraspinal.stages.ingest.vendor import model_of, vendor_of
+from paraspinal.stages.ingest.kinds.image_kind import is_localizer, is_reformat
+from paraspinal.stages.ingest.kinds.sequence import contrast_of
+from paraspinal.stages.ingest.kinds.vendor import model_of, vendor_of
 
 
 def se(tr: float, te: float, **more: Any) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paraspinal.core.vocab import DixonPart, Sequence
-from paraspinal.stages.ingest.dixon_words import dixon_part, is_dixon_method, is_map
-from paraspinal.stages.ingest.image_kind import is_localizer, is_reformat, not_anatomy
-from paraspinal.stages.ingest.sequence import contrast_of
-from paraspinal.stages.ingest.vendor import VENDORS, vendor_of
+from paraspinal.stages.ingest.kinds.dixon_words import dixon_part, is_dixon_method, is_map
+from paraspinal.stages.ingest.kinds.image_kind import is_localizer, is_reformat, not_anatomy
+from paraspinal.stages.ingest.kinds.sequence import contrast_of
+from paraspinal.stages.ingest.kinds.vendor import VENDORS, vendor_of
 
 W, F, IN, OPP, FF = DixonPart
 MAP = "map"

@@ -11,8 +11,8 @@ from rich.table import Table
 from paraspinal.cohort.status import StageStatus
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import Sequence, Status
-from paraspinal.stages.ingest.header_pass import PassTally
 from paraspinal.stages.ingest.inventory import Overview
+from paraspinal.stages.ingest.reading.header_pass import PassTally
 from paraspinal.stages.report.words import SEQUENCES, reason_text
 
 PARTS = {

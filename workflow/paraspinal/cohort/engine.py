@@ -24,8 +24,8 @@ from paraspinal.core.identity import Identity
 from paraspinal.core.paths import SNAKEFILE
 from paraspinal.core.settings import Settings
 from paraspinal.core.vocab import Status
+from paraspinal.stages.ingest.reading.walk import input_root
 from paraspinal.stages.ingest.sheets import load_sheets
-from paraspinal.stages.ingest.walk import input_root
 
 POLL_SECONDS = 1.0
 HEADERS_SECONDS = 15.0

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from paraspinal.stages.ingest.record import Values
+from paraspinal.stages.ingest.reading.record import Values
 
 _TIME = re.compile(r"(\d{2}):?(\d{2}):?(\d{2})(\.\d+)?")
 _SCALING = ("slope", "intercept", "scale_slope")

@@ -6,8 +6,8 @@ from paraspinal.core.geometry import Grid, plane_of
 from paraspinal.core.vocab import Plane, Reason, Status
 from paraspinal.stages.ingest.acquired import common_values
 from paraspinal.stages.ingest.grids import Slice
-from paraspinal.stages.ingest.record import NIFTI, FileRecord
-from paraspinal.stages.ingest.sequence import contrast_of
+from paraspinal.stages.ingest.kinds.sequence import contrast_of
+from paraspinal.stages.ingest.reading.record import NIFTI, FileRecord
 from paraspinal.stages.ingest.stacks import Stack
 
 MIN_SLICES = 2

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import Reason, Status
-from paraspinal.stages.ingest.region import Region
-from paraspinal.stages.ingest.sequence import Contrast
+from paraspinal.stages.ingest.kinds.region import Region
+from paraspinal.stages.ingest.kinds.sequence import Contrast
 from paraspinal.stages.ingest.sheets import CORRECTIONS, OverrideRow
 from paraspinal.stages.ingest.stacks import Stack
 

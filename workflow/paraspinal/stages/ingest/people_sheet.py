@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 
-from paraspinal.stages.ingest.record import Values
+from paraspinal.stages.ingest.reading.record import Values
 from paraspinal.stages.ingest.sheets import PersonRow
 
 IDENTIFIERS = ("series_uid", "study_uid", "patient_id")

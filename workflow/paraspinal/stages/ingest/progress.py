@@ -11,7 +11,7 @@ from pathlib import Path
 
 from paraspinal.core.files import write_text
 from paraspinal.core.registry import INGEST_PROGRESS
-from paraspinal.stages.ingest.header_pass import PassTally, Report
+from paraspinal.stages.ingest.reading.header_pass import PassTally, Report
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ from paraspinal.core.registry import INVENTORY_PATH, Registry, Session, shard_pa
 from paraspinal.core.schemas import INVENTORY, SESSION_STACKS
 from paraspinal.core.settings import Settings
 from paraspinal.core.tables import Row
-from paraspinal.stages.ingest.header_pass import Report
 from paraspinal.stages.ingest.inventory import short_stacks
 from paraspinal.stages.ingest.output import cohort_id, private_folder, write_if_changed, write_index
 from paraspinal.stages.ingest.progress import shown_in
+from paraspinal.stages.ingest.reading.header_pass import Report
 from paraspinal.stages.ingest.stock import Stock
 from paraspinal.stages.ingest.stocktake import stocktake
 

@@ -13,16 +13,13 @@ from typing import Protocol
 from paraspinal.core.geometry import Grid, plane_of, plane_tilt_deg
 from paraspinal.core.vocab import Plane, Reason, Status
 from paraspinal.stages.ingest.acquired import common_values
-from paraspinal.stages.ingest.echoes import EchoImage, by_echo
 from paraspinal.stages.ingest.grids import Block, Slice, axes_of, has_geometry, runs_around, split
-from paraspinal.stages.ingest.image_kind import is_localizer, is_reformat
-from paraspinal.stages.ingest.record import DICOM, FileRecord, Values
-from paraspinal.stages.ingest.region import Region, region_of
-from paraspinal.stages.ingest.sequence import Contrast, contrast_of
+from paraspinal.stages.ingest.kinds.echoes import EchoImage, by_echo
+from paraspinal.stages.ingest.kinds.image_kind import is_localizer, is_reformat
+from paraspinal.stages.ingest.kinds.region import Region, region_of
+from paraspinal.stages.ingest.kinds.sequence import Contrast, contrast_of
+from paraspinal.stages.ingest.reading.record import DICOM, FileRecord, Values
 
-NOT_IMAGES = frozenset(
-    {"SR", "PR", "KO", "DOC", "REG", "SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "AU", "ECG", "RWV", "PLAN"}
-)
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 SCREENS = frozenset({"SCREEN SAVE", "SCREENSHOT", "SCREEN_SAVE", "VIDEO"})
 ORPHAN_FRAC = 1 / 3
@@ -74,19 +71,6 @@ class Stack:
         if self._before:
             self.status, self.reason, self.detail = self._before
             self._before = None
-
-
-def is_no_image(record: FileRecord) -> bool:
-    """Whether a readable DICOM file is something else than an image: a report, a presentation state, a document."""
-    values = record.values
-    return values.get("modality") in NOT_IMAGES or str(values.get("sop_class", "")).startswith(
-        (
-            "1.2.840.10008.5.1.4.1.1.88.",
-            "1.2.840.10008.5.1.4.1.1.104.",
-            "1.2.840.10008.5.1.4.1.1.66",
-            "1.2.840.10008.1.3.10",
-        )
-    )
 
 
 def stacks_of(files: list[tuple[bytes, FileRecord]], max_files: int) -> list[Stack]:

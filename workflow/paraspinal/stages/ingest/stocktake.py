@@ -14,17 +14,17 @@ from paraspinal.core.identity import Identity
 from paraspinal.core.settings import Settings
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import Plane, Reason, Sequence, Status
-from paraspinal.stages.ingest.cache import Cache
-from paraspinal.stages.ingest.header_pass import PassTally, Report, refresh
 from paraspinal.stages.ingest.nifti_stacks import nifti_stack
 from paraspinal.stages.ingest.overrides import Overrides
-from paraspinal.stages.ingest.people import stack_row
 from paraspinal.stages.ingest.people_sheet import PeopleSheet
-from paraspinal.stages.ingest.record import DICOM, OTHER, FileRecord
+from paraspinal.stages.ingest.reading.cache import Cache
+from paraspinal.stages.ingest.reading.header_pass import PassTally, Report, refresh
+from paraspinal.stages.ingest.reading.record import DICOM, OTHER, FileRecord
+from paraspinal.stages.ingest.reading.walk import input_root, walk
+from paraspinal.stages.ingest.rows import stack_row
 from paraspinal.stages.ingest.sheets import Sheets, load_sheets
 from paraspinal.stages.ingest.stacks import Stack, pixel_hash, stacks_of
 from paraspinal.stages.ingest.stock import Stock
-from paraspinal.stages.ingest.walk import input_root, walk
 from paraspinal.stages.ingest.who import Visit, Who
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from paraspinal.core import archives
 from paraspinal.stages.ingest.people_sheet import PeopleSheet
-from paraspinal.stages.ingest.record import FileRecord, Values
+from paraspinal.stages.ingest.reading.record import FileRecord, Values
 
 Files = list[tuple[bytes, FileRecord]]
 

@@ -6,11 +6,11 @@ from paraspinal.core.archive_bounds import SEPARATOR, Member
 from paraspinal.core.archives import members
 from paraspinal.core.errors import DataError
 from paraspinal.core.vocab import Reason
-from paraspinal.stages.ingest.cache import Read
-from paraspinal.stages.ingest.dicom_file import read_dicom_bytes
-from paraspinal.stages.ingest.judge import is_dicom_name, judged_by_header, judged_by_name, series_key
-from paraspinal.stages.ingest.record import OTHER, FileRecord, refuse
-from paraspinal.stages.ingest.walk import Found
+from paraspinal.stages.ingest.reading.cache import Read
+from paraspinal.stages.ingest.reading.dicom_file import read_dicom_bytes
+from paraspinal.stages.ingest.reading.judge import is_dicom_name, judged_by_header, judged_by_name, series_key
+from paraspinal.stages.ingest.reading.record import OTHER, FileRecord, refuse
+from paraspinal.stages.ingest.reading.walk import Found
 
 NOT_CACHED = -1
 """Modification time of what must be read again next time."""

@@ -6,14 +6,16 @@ import os
 
 from paraspinal.core import archives
 from paraspinal.core.vocab import Reason
-from paraspinal.stages.ingest.nifti_file import is_nifti_name
-from paraspinal.stages.ingest.record import DICOM, NIFTI, OTHER, FileRecord, refuse
-from paraspinal.stages.ingest.stacks import is_no_image
+from paraspinal.stages.ingest.reading.nifti_file import is_nifti_name
+from paraspinal.stages.ingest.reading.record import DICOM, NIFTI, OTHER, FileRecord, refuse
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 FOREIGN_ARCHIVES = (".7z", ".rar")
 """Archives that are not read."""
 TEXTS = (".txt", ".md", ".json", ".tsv", ".csv", ".html", ".xml", ".log", ".gitkeep", ".bval", ".bvec", ".ini", ".yaml")
+NOT_IMAGES = frozenset(
+    {"SR", "PR", "KO", "DOC", "REG", "SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "AU", "ECG", "RWV", "PLAN"}
+)
 TEXT_NAMES = ("readme", "license", "changes", "bidsignore")
 
 
@@ -44,6 +46,19 @@ def judged_by_name(path: bytes, size: int) -> FileRecord | None:
     if is_member and is_nifti_name(name):
         return refuse(OTHER, Reason.NOT_AN_IMAGE, "NIfTI in an archive; unpack it to use it")
     return None
+
+
+def is_no_image(record: FileRecord) -> bool:
+    """Whether a readable DICOM file is something else than an image: a report, a presentation state, a document."""
+    values = record.values
+    return values.get("modality") in NOT_IMAGES or str(values.get("sop_class", "")).startswith(
+        (
+            "1.2.840.10008.5.1.4.1.1.88.",
+            "1.2.840.10008.5.1.4.1.1.104.",
+            "1.2.840.10008.5.1.4.1.1.66",
+            "1.2.840.10008.1.3.10",
+        )
+    )
 
 
 def judged_by_header(record: FileRecord) -> FileRecord:

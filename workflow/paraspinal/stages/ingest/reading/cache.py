@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
-from paraspinal.stages.ingest.record import RECORD_VERSION, FileRecord, Values
+from paraspinal.stages.ingest.reading.record import RECORD_VERSION, FileRecord, Values
 
 Read = tuple[bytes, int, int, str | None, FileRecord | None]
 """(path, size, mtime_ns, series key, record) of one file. An archive that was read has neither key nor record: its

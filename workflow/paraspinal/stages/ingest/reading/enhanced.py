@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import pydicom
 
-from paraspinal.stages.ingest.record import Values
+from paraspinal.stages.ingest.reading.record import Values
 
 _FIELDS: dict[str, tuple[str, str, str]] = {
     "image_type": ("MRImageFrameTypeSequence", "FrameType", "texts"),

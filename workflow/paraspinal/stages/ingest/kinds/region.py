@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from paraspinal.core.vocab import BodyRegion
-from paraspinal.stages.ingest.record import Values
+from paraspinal.stages.ingest.reading.record import Values
 
 CODED, CODED_AND_TEXT, SERIES_TEXT, STUDY_TEXT, CONTRADICTED = 0.9, 0.95, 0.7, 0.6, 0.4
 """Trust in a region by what it rests on; contradicted: code and text, or two words of the text, disagree."""

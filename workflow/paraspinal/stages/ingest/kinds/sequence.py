@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 
 from paraspinal.core.vocab import DixonPart, Sequence
-from paraspinal.stages.ingest.dixon_words import dixon_part
-from paraspinal.stages.ingest.image_kind import not_anatomy
-from paraspinal.stages.ingest.record import Values
-from paraspinal.stages.ingest.timing import is_inverted_without_time, sequence_by_numbers
+from paraspinal.stages.ingest.kinds.dixon_words import dixon_part
+from paraspinal.stages.ingest.kinds.image_kind import not_anatomy
+from paraspinal.stages.ingest.kinds.timing import is_inverted_without_time, sequence_by_numbers
+from paraspinal.stages.ingest.reading.record import Values
 
 CODE, TEXT_ONLY = 0.7, 0.5
 """Trust in a class without numbers, by what it rests on."""

@@ -14,13 +14,13 @@ from itertools import islice
 from paraspinal.core.archives import is_archive
 from paraspinal.core.errors import InputError
 from paraspinal.core.vocab import Reason
-from paraspinal.stages.ingest.archive_file import NOT_CACHED, read_archive
-from paraspinal.stages.ingest.cache import Cache, Read
-from paraspinal.stages.ingest.dicom_file import CHANGED, read_dicom
-from paraspinal.stages.ingest.judge import is_dicom_name, judged_by_header, judged_by_name, series_key
-from paraspinal.stages.ingest.nifti_file import is_nifti_name, read_nifti
-from paraspinal.stages.ingest.record import OTHER, FileRecord, refuse
-from paraspinal.stages.ingest.walk import Found
+from paraspinal.stages.ingest.reading.archive_file import NOT_CACHED, read_archive
+from paraspinal.stages.ingest.reading.cache import Cache, Read
+from paraspinal.stages.ingest.reading.dicom_file import CHANGED, read_dicom
+from paraspinal.stages.ingest.reading.judge import is_dicom_name, judged_by_header, judged_by_name, series_key
+from paraspinal.stages.ingest.reading.nifti_file import is_nifti_name, read_nifti
+from paraspinal.stages.ingest.reading.record import OTHER, FileRecord, refuse
+from paraspinal.stages.ingest.reading.walk import Found
 
 CHUNK = 200
 """Files a worker reads before it hands them over."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from paraspinal.stages.ingest.record import Values
+from paraspinal.stages.ingest.reading.record import Values
 
 VENDORS = (
     ("SIEMENS", "Siemens"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from paraspinal.stages.ingest.dixon_words import is_map, kinds_of, word_set
-from paraspinal.stages.ingest.record import Values
-from paraspinal.stages.ingest.vendor import vendor_of
+from paraspinal.stages.ingest.kinds.dixon_words import is_map, kinds_of, word_set
+from paraspinal.stages.ingest.kinds.vendor import vendor_of
+from paraspinal.stages.ingest.reading.record import Values
 
 CODED, BY_TEXT = 0.9, 0.7
 """Trust in what an image is not: by its type or its numbers, by its name."""

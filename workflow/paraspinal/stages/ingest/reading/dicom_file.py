@@ -12,9 +12,9 @@ import struct
 from typing import Any, BinaryIO
 
 from paraspinal.core.vocab import Reason
-from paraspinal.stages.ingest import wire
-from paraspinal.stages.ingest.enhanced import read_frames
-from paraspinal.stages.ingest.record import DICOM, OTHER, FileRecord, Values, refuse
+from paraspinal.stages.ingest.reading import wire
+from paraspinal.stages.ingest.reading.enhanced import read_frames
+from paraspinal.stages.ingest.reading.record import DICOM, OTHER, FileRecord, Values, refuse
 
 FIRST_READ = 1 << 16
 """Bytes read at once; covers the header of nearly every file."""

@@ -6,7 +6,7 @@ Also in- and opposed-phase pairs: fat and water spins meet again once in every t
 from __future__ import annotations
 
 from paraspinal.core.vocab import DixonPart, Sequence
-from paraspinal.stages.ingest.record import Values
+from paraspinal.stages.ingest.reading.record import Values
 
 LONG_TR_MS = 1500.0
 """A spin echo repeated more slowly than this has lost its T1 contrast."""

@@ -14,8 +14,8 @@ from typing import Any
 
 from paraspinal.core.errors import DataError
 from paraspinal.core.vocab import Reason
-from paraspinal.stages.ingest.nifti_header import read_grid
-from paraspinal.stages.ingest.record import NIFTI, OTHER, FileRecord, Values, refuse
+from paraspinal.stages.ingest.reading.nifti_header import read_grid
+from paraspinal.stages.ingest.reading.record import NIFTI, OTHER, FileRecord, Values, refuse
 
 EXTENSIONS = (".nii", ".nii.gz")
 SAMPLE = 4096

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from paraspinal.core.geometry import Grid, same_grid
 from paraspinal.core.vocab import DixonPart
 from paraspinal.core.vocab import Sequence as Kind
-from paraspinal.stages.ingest.record import Values
-from paraspinal.stages.ingest.sequence import Contrast
-from paraspinal.stages.ingest.timing import T2STAR_TE_MS, phase_by_echo
+from paraspinal.stages.ingest.kinds.sequence import Contrast
+from paraspinal.stages.ingest.kinds.timing import T2STAR_TE_MS, phase_by_echo
+from paraspinal.stages.ingest.reading.record import Values
 
 ECHO_TIME, ECHO_TIME_AND_TEXT = 0.7, 0.85
 """Trust in a part told by echo time and field, without and with a name that agrees."""

@@ -7,9 +7,9 @@ import re
 
 from paraspinal.core.identity import Identity
 from paraspinal.core.tables import Row
-from paraspinal.stages.ingest.record import Values
+from paraspinal.stages.ingest.kinds.vendor import model_of, vendor_of
+from paraspinal.stages.ingest.reading.record import Values
 from paraspinal.stages.ingest.stacks import Stack
-from paraspinal.stages.ingest.vendor import model_of, vendor_of
 from paraspinal.stages.ingest.who import Visit, day_of
 
 MAX_AGE_YEARS = 90.0

@@ -19,8 +19,8 @@ import re
 from collections.abc import Iterable
 
 from paraspinal.core.vocab import DixonPart
-from paraspinal.stages.ingest.record import Values
-from paraspinal.stages.ingest.vendor import vendor_of
+from paraspinal.stages.ingest.kinds.vendor import vendor_of
+from paraspinal.stages.ingest.reading.record import Values
 
 
 def word_set(text: str) -> frozenset[str]:

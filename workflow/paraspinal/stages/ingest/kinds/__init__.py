@@ -1,0 +1,1 @@
+"""What an image is by its header: maker, sequence, Dixon part, body region, each with what it rests on."""
