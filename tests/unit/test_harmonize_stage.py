@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from dicom_factory import AXIAL, CORONAL, SAGITTAL, run, save, series, settings_for
+from dicom_factory import AXIAL, CORONAL, SAGITTAL, run, save, series, settings_for, shard_rows, uid
 from test_harmonize_integrity import SPACING, body
 
 from paraspinal.core.registry import shard_path
@@ -107,14 +108,80 @@ def test_slope_on_one_part_only(tmp_path: Path) -> None:
     assert (scan["status"], scan["fi_reason_code"]) == ("warn", "DIXON_SCALE_MISMATCH")
 
 
-def test_stated_slope_on_one_part_is_no_fault(tmp_path: Path) -> None:
+def stated_slope(*more: str) -> list[Any]:
+    """A pair whose fat alone states a slope, which makes it right again; with the images named."""
     made = parts()
-    water, fat = dixon({"WATER": made["WATER"]}), dixon({"FAT": made["FAT"] * 2.0}, 6)
+    fat = dixon({"FAT": made["FAT"] * 2.0}, 6)
     for ds in fat:
         ds.RescaleSlope, ds.RescaleIntercept = 0.5, 0.0
-    save([*water, *fat], tmp_path / "in")
+    return [*dixon({"WATER": made["WATER"]}), *fat, *dixon({word: made[word] for word in more}, 7)]
+
+
+def test_slope_stated_on_one_part_only_is_suspected(tmp_path: Path) -> None:
+    save(stated_slope(), tmp_path / "in")
     (scan,) = scans_of(tmp_path)
-    assert scan["status"] == "ok"
+    assert (scan["status"], scan["fi_reason_code"]) == ("warn", "DIXON_SCALE_MISMATCH")
+    assert scan["detail"].startswith("rescale slope none of water, 0.5 of fat")
+
+
+@pytest.mark.parametrize("word", ["IN_PHASE", "OPP_PHASE"])
+def test_slope_stated_on_one_part_only_is_sound_where_physics_proves_it(tmp_path: Path, word: str) -> None:
+    save(stated_slope(word), tmp_path / "in")
+    (scan,) = scans_of(tmp_path)
+    assert (scan["status"], scan["fi_reason_code"]) == ("ok", None)
+    assert scan["dixon_fit_ratio"] == pytest.approx(1.0, abs=0.05)
+
+
+def _shifted(items: list[Any]) -> list[Any]:
+    for ds in items:
+        x, y, z = ds.ImagePositionPatient
+        ds.ImagePositionPatient = [x, y, z + SPACING[2]]
+    return items
+
+
+GRIDS: dict[str, Callable[[np.ndarray], list[Any]]] = {
+    "shifted by a slice": lambda fat: _shifted(dixon({"FAT": fat}, 6)),
+    "one slice less": lambda fat: dixon({"FAT": fat[:-1]}, 6),
+    "another matrix": lambda fat: dixon({"FAT": fat[:, ::2, ::2]}, 6),
+    "another pixel": lambda fat: dixon({"FAT": fat}, 6, PixelSpacing=[1.9, 1.9]),
+}
+
+
+@pytest.mark.parametrize("how", GRIDS)
+def test_parts_on_different_grids_are_never_divided(tmp_path: Path, how: str) -> None:
+    made = parts()
+    save([*dixon({"WATER": made["WATER"]}), *GRIDS[how](made["FAT"])], tmp_path / "in")
+    scans = scans_of(tmp_path)
+    assert {scan["fi_reason_code"] for scan in scans} <= {"DIXON_GRID_MISMATCH", "DIXON_INCOMPLETE"}
+    assert {scan["status"] for scan in scans} == {"warn"}
+
+
+def acquisition(number: int, time: str, seed: float = 1.0) -> list[Any]:
+    """Water and fat of one acquisition, at a time of day."""
+    made = {word: volume * seed for word, volume in parts().items() if word in ("WATER", "FAT")}
+    return dixon(made, number, AcquisitionTime=time)
+
+
+def test_two_acquisitions_on_one_grid_are_told_by_time(tmp_path: Path) -> None:
+    """The scanner numbered all water before all fat, so that numbers alone would pair the wrong ones."""
+    early, late = acquisition(5, "101500"), acquisition(6, "103000", 0.5)
+    for ds in [*early, *late]:
+        is_fat, is_late = "FAT" in ds.ImageType, ds in late
+        ds.SeriesNumber = 5 + 2 * is_fat + is_late
+        ds.SeriesInstanceUID = uid("series", ds.SeriesNumber)
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = uid("sop", ds.SeriesNumber, ds.InstanceNumber)
+    save([*early, *late], tmp_path / "in")
+    scans = scans_of(tmp_path)
+    assert [scan["status"] for scan in scans] == ["ok", "ok"]
+    moments = {row["stack_id"]: row["acquisition_moment"] for row in shard_rows(settings_for(tmp_path))}
+    assert all(len({moments[stack] for stack in scan["stack_ids"]}) == 1 for scan in scans)
+
+
+def test_a_part_that_fits_two_acquisitions_alike_is_given_to_neither(tmp_path: Path) -> None:
+    rows = [_stack("water", 5), _stack("water", 7), _stack("fat", 6)]
+    sets = dixon_sets(rows)
+    assert sorted(len(found.parts) for found in sets) == [1, 1, 1]
+    assert [found.disputed for found in sets if "water" in found.parts] == [{"fat"}, {"fat"}]
 
 
 def test_other_grid(tmp_path: Path) -> None:
@@ -193,6 +260,7 @@ def _stack(part: str, number: int | None, **over: Any) -> Row:
         "series_id": f"s{number}", "plane": "axial", "frame_of_reference_id": None, "size": [10, 10, 5],
         "spacing_mm": [1.0, 1.0, 4.0], "origin_mm": [0.0, 0.0, 0.0],
         "direction": [float(x) for x in np.eye(3).reshape(-1)],
+        "acquisition_moment": None, "acquisition_number": None,
         **over,
     }  # fmt: skip
 
@@ -203,13 +271,13 @@ def test_five_groups_of_one_series_pair_by_place() -> None:
     sets = dixon_sets(rows)
     assert len(sets) == 5
     for members in sets:
-        assert len(members) == 3
-        assert len({str(row["origin_mm"]) for row in members.values()}) == 1
+        assert len(members.parts) == 3
+        assert len({str(row["origin_mm"]) for row in members.parts.values()}) == 1
 
 
 def test_nothing_is_lost_without_a_founder() -> None:
     rows = [_stack("fat", 1), _stack("oppphase", 2), _stack("fat", 40), _stack("fatfraction", 3)]
-    found = [row["stack_id"] for members in dixon_sets(rows) for row in members.values()]
+    found = [row["stack_id"] for members in dixon_sets(rows) for row in members.parts.values()]
     assert sorted(found) == sorted(row["stack_id"] for row in rows)
 
 

@@ -153,7 +153,7 @@ _SCAN = (
     Column(
         "dixon_swapped_slices", INT, "slices with fat and water swapped", "slice", "", "no pair, or parts of slices"
     ),
-    Column("marrow_ff_frac", FLOAT, "fat fraction of the vertebral marrow", "1", "", "no pair, or not measured"),
+    Column("marrow_ff_frac", FLOAT, "fat fraction of the vertebral marrow", "1", "", "no pair, or no vertebra in view"),
     Column("fi_reason_code", TEXT, "why no fat infiltration is reported", null_meaning="it may be reported"),
 )
 
@@ -187,6 +187,7 @@ SLAB = pa.struct(
         ("slice_tilt_deg", FLOAT),
         ("body_area_mm2", FLOAT),
         ("disc_area_mm2", FLOAT),
+        ("centre_mm", FLOATS),
         ("reason_code", TEXT),
     ]
 )

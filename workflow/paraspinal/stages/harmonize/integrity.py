@@ -1,163 +1,147 @@
 """Is a Dixon pair what it says? Fat lies under the skin, and water plus fat makes the in-phase image.
 
 Nothing is repaired: a swap or a wrong scale is suspected, and the fat infiltration withheld.
+
+What physics sees depends on what came with the pair. A wrong factor on one part changes water and fat exactly as
+another weighting would, so that the pair alone shows it only when it leaves the brightnesses that occur, when the noise
+of the air around the body tells (many scanners cut it away), or when the factor has left its mark on the steps between
+values. An in-phase or opposed-phase image, or a fat-fraction map, shows it by itself. What cannot be seen:
+
+- a factor of about 0.4 to 2 (0.3 to 4 where the timing is not stated) on a pair alone, without noise or steps;
+- a factor of less than 1.25 (downwards) or 1.4 (upwards) in any case, and of 1.5 where the in- and opposed-phase images
+  come from a reconstruction with several fat peaks, whose own factors differ by that much;
+- a swap of a region smaller than about 5 cm, or one that lies in the same place in all slices away from the skin;
+- a swap of everything where the skin is out of view;
+- a shift of one part that its header does not state;
+- a fat-fraction map and a pair that are wrong in the same way.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy import ndimage
+from numpy.typing import NDArray
 
 from paraspinal.core.vocab import Reason
+from paraspinal.stages.harmonize.phases import fits
+from paraspinal.stages.harmonize.physics import fat_over_water
+from paraspinal.stages.harmonize.scale import MAP_RATIO, NOISE_RATIO, fat_to_water, map_factor, noise_ratio
+from paraspinal.stages.harmonize.slopes import Slope, slope_fault, value_step
+from paraspinal.stages.harmonize.swap import swap_fault
+from paraspinal.stages.harmonize.trunk import MIN_VOXELS, Spacing, Trunk, thinned
 
-RING_MM = (3.0, 10.0)
-"""Depth below the surface where subcutaneous fat is looked for: under the skin and its partial volume, above the
-muscles of lean people."""
 FAT_HALF = 75.0
 """Percentile of the ring that is the median of its fattier half: where the layer is thin, muscle fills the other."""
-DEEP_SHARE = 0.5
-"""Deeper than this share of the greatest depth of a slice lie muscles, spine and organs, more water than fat."""
 MAX_DEEP_FF_FRAC = 0.9
 """Nobody is fatter than this in the middle, muscles and organs included."""
-MIN_WATER_SHARE = 0.02
-"""Everybody has at least this share of voxels that are nearly pure water: muscle, blood, cerebrospinal fluid."""
-BODY_FRAC = 0.15
-"""A voxel belongs to the body above this share of the 95th percentile of water plus fat."""
-MAX_SLICES = 12
-"""Slices looked at, spread evenly; the medians below need no more."""
-MIN_RING_VOXELS = 300
-"""With fewer voxels the ring is not in the field of view and tells nothing."""
-SUM_RATIO = 2.0
-"""In-phase = a water + b fat with a and b alike; beyond this ratio one part is on another scale."""
-MIN_EXPLAINED = 0.8
-"""The fit of the in-phase image counts as evidence when it explains this share of its variance."""
-FAT_TO_WATER = (0.15, 10.0)
-"""Brightness of pure fat over pure water in any usual weighting; beyond it one part is on another scale."""
-MAP_RATIO = 3.0
-"""Fat over water may differ from what the vendor's map says by this factor, for the map corrects for T1."""
-MAP_RANGE = (0.05, 0.95)
-"""Fractions of the map that tell the proportion of fat to water."""
-SCALES = ((1.5, 1.0), (150.0, 100.0), (1500.0, 1000.0))
-"""Largest value of a fat-fraction map, with room for noise, and the value that then means 100 %."""
+MIN_WATER_SHARE = 0.08
+"""At least this share of everybody's trunk is nearly pure water: muscle, organs, blood, cerebrospinal fluid."""
+LEAN_FF_FRAC = 0.2
+"""Nearly pure water has a fat fraction below this."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A water and a fat image (z, y, x) on one grid, and what came with them; ``spacing_mm`` is (x, y, z).
+
+    ``map_frac`` is a fat-fraction map, 0 to 1. The timing is that of the acquisition, None where not stated.
+    """
+
+    water: NDArray
+    fat: NDArray
+    spacing_mm: Spacing
+    in_phase: NDArray | None = None
+    opposed: NDArray | None = None
+    map_frac: NDArray | None = None
+    water_slope: Slope = field(default_factory=Slope)
+    fat_slope: Slope = field(default_factory=Slope)
+    tr_ms: float | None = None
+    flip_deg: float | None = None
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What the checks of a pair say; ``reason`` is None when nothing speaks against it."""
+    """What the checks of a pair say; ``reason`` is None when nothing speaks against it. None: could not be measured."""
 
-    ring_ff_frac: float | None
     reason: Reason | None = None
     detail: str = ""
+    ring_ff_frac: float | None = None
+    fat_to_water: float | None = None
+    fit_ratio: float | None = None
+    noise_ratio: float | None = None
+    step_ratio: float | None = None
+    n_swapped_slices: int | None = None
+
+    @property
+    def columns(self) -> dict[str, float | int | None]:
+        """The measured numbers by the columns of a scan."""
+        return {
+            "fat_ring_ff_frac": self.ring_ff_frac,
+            "dixon_fat_to_water": self.fat_to_water,
+            "dixon_fit_ratio": self.fit_ratio,
+            "dixon_noise_ratio": self.noise_ratio,
+            "dixon_step_ratio": self.step_ratio,
+            "dixon_swapped_slices": self.n_swapped_slices,
+        }
 
 
-def check_pair(
-    water: np.ndarray,
-    fat: np.ndarray,
-    spacing_mm: tuple[float, float, float],
-    min_ring_ff_frac: float,
-    in_phase: np.ndarray | None = None,
-    map_frac: np.ndarray | None = None,
-) -> Finding:
-    """Check a water and a fat image, (z, y, x) on one grid; ``spacing_mm`` is (x, y, z).
-
-    ``in_phase`` and ``map_frac`` (fat fraction, 0 to 1) sharpen the verdict where they are given on the same grid.
-    """
-    picked = np.unique(np.linspace(0, len(water) - 1, min(MAX_SLICES, len(water))).round().astype(int))
-    water, fat = (np.clip(part[picked].astype(np.float64), 0, None) for part in (water, fat))
-    body = body_mask(water + fat)
-    fraction = np.divide(fat, water + fat, out=np.zeros_like(fat), where=(water + fat) > 0)
-    depth = _depth(body, spacing_mm)
-    ring = body & (depth >= RING_MM[0]) & (depth <= RING_MM[1])
-    deep = body & (depth >= DEEP_SHARE * depth.max(axis=(1, 2), keepdims=True))
-    ring_ff = float(np.percentile(fraction[ring], FAT_HALF)) if ring.sum() >= MIN_RING_VOXELS else None
-    if ring_ff is not None and deep.sum() >= MIN_RING_VOXELS:
-        # Under the skin there is always more fat than deep inside, unless the images bear each other's names.
-        outside, inside = float(np.median(fraction[ring])), float(np.median(fraction[deep]))
-        numbers = f"fat fraction {outside:.2f} under the skin, {inside:.2f} deep inside"
-        if outside < 0.5 < inside:
-            return Finding(ring_ff, Reason.DIXON_SWAP_SUSPECTED, numbers)
-        if inside > MAX_DEEP_FF_FRAC:
-            return Finding(ring_ff, Reason.DIXON_SCALE_MISMATCH, numbers)
-    if ring_ff is not None and ring_ff < min_ring_ff_frac:
-        return Finding(ring_ff, Reason.DIXON_SCALE_MISMATCH, f"fat fraction {ring_ff:.2f} under the skin")
-    if ring_ff is not None and (share := float((fraction[body] < 0.2).mean())) < MIN_WATER_SHARE:
-        return Finding(ring_ff, Reason.DIXON_SCALE_MISMATCH, f"only {share:.1%} of the body looks like water")
-    if detail := _scale_fault(water, fat, fraction, body):
-        return Finding(ring_ff, Reason.DIXON_SCALE_MISMATCH, detail)
-    if in_phase is not None and (detail := _sum_fault(water, fat, in_phase[picked].astype(np.float64), body)):
-        return Finding(ring_ff, Reason.DIXON_SCALE_MISMATCH, detail)
-    if map_frac is not None and (detail := _map_fault(water, fat, map_frac[picked], body)):
-        return Finding(ring_ff, Reason.DIXON_SCALE_MISMATCH, detail)
-    return Finding(ring_ff, None, "" if ring_ff is not None else "the skin is not in the field of view")
-
-
-def body_mask(total: np.ndarray) -> np.ndarray:
-    """Outline the body in water plus fat, (z, y, x): the largest bright piece of each slice without holes."""
-    positive = total[total > 0]
-    if positive.size == 0:
-        return np.zeros(total.shape, dtype=bool)
-    bright = total > BODY_FRAC * np.percentile(positive, 95)
-    mask = np.zeros(total.shape, dtype=bool)
-    for number, plane in enumerate(bright):
-        opened = ndimage.binary_opening(np.pad(plane, 1, mode="edge"))[1:-1, 1:-1]
-        pieces, count = ndimage.label(opened)
-        if count:
-            largest = 1 + int(np.bincount(pieces.ravel())[1:].argmax())
-            mask[number] = ndimage.binary_fill_holes(pieces == largest)
-    return mask
-
-
-def _depth(body: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
-    """Distance of each voxel to the surface in its slice, millimetres; the border of the image is no surface."""
-    sampling = spacing_mm[1::-1]
-    return np.stack(
-        [
-            np.full(plane.shape, np.inf) if plane.all() else ndimage.distance_transform_edt(plane, sampling=sampling)
-            for plane in body
-        ]
+def check_pair(pair: Pair, min_ring_ff_frac: float) -> Finding:
+    """Check a water and a fat image against each other and against what came with them."""
+    trunk = Trunk.of(pair.water, pair.fat, pair.spacing_mm)
+    ring_ff = float(np.percentile(trunk.fat_frac[trunk.ring], FAT_HALF)) if trunk.is_whole else None
+    steps = value_step(pair.water), value_step(pair.fat)
+    fit = fits(trunk, pair.in_phase, pair.opposed, pair.spacing_mm)
+    brightness, noise = fat_to_water(trunk), noise_ratio(trunk, *steps)
+    swap = swap_fault(trunk)
+    seen = Finding(
+        ring_ff_frac=ring_ff,
+        fat_to_water=brightness,
+        fit_ratio=next((f.ratio for f in fit), None),
+        noise_ratio=noise,
+        step_ratio=None if None in steps else steps[1] / steps[0],  # type: ignore[operator]
+        n_swapped_slices=swap.n_slices if swap else 0 if trunk.body.any() else None,
     )
+    if swap:
+        return _doubt(seen, Reason.DIXON_SWAP_SUSPECTED, swap.detail)
+    faults = [*_tissue_faults(trunk, ring_ff, min_ring_ff_frac), *(str(f) for f in fit if not f.is_sound)]
+    if not any(f.is_proof for f in fit):
+        faults += _scale_faults(pair, trunk, steps, brightness, noise)
+    if faults:
+        return _doubt(seen, Reason.DIXON_SCALE_MISMATCH, "; ".join(faults))
+    return seen if ring_ff is not None else _doubt(seen, None, "the skin is not in the field of view")
 
 
-def _scale_fault(water: np.ndarray, fat: np.ndarray, fraction: np.ndarray, body: np.ndarray) -> str:
-    """Compare the brightness of nearly pure fat with that of nearly pure water."""
-    pure_fat, pure_water = body & (fraction > 0.8), body & (fraction < 0.2)
-    if min(pure_fat.sum(), pure_water.sum()) < MIN_RING_VOXELS:
-        return ""
-    ratio = float(np.median(fat[pure_fat]) / np.median(water[pure_water]))
-    return (
-        "" if FAT_TO_WATER[0] <= ratio <= FAT_TO_WATER[1] else f"pure fat is {ratio:.2f} times as bright as pure water"
-    )
+def _doubt(seen: Finding, reason: Reason | None, detail: str) -> Finding:
+    return replace(seen, reason=reason, detail=detail)
 
 
-def _sum_fault(water: np.ndarray, fat: np.ndarray, in_phase: np.ndarray, body: np.ndarray) -> str:
-    """Fit in-phase = a water + b fat over the body by least squares; a and b should be alike."""
-    if body.sum() < MIN_RING_VOXELS:
-        return ""
-    columns, target = np.stack([water[body], fat[body]], axis=1), in_phase[body]
-    (a, b), *_ = np.linalg.lstsq(columns, target, rcond=None)
-    explained = 1.0 - float(np.var(target - columns @ np.array([a, b])) / max(float(np.var(target)), 1e-12))
-    if explained < MIN_EXPLAINED or min(a, b) <= 0:
-        return ""
-    ratio = float(a / b)
-    return "" if 1 / SUM_RATIO <= ratio <= SUM_RATIO else f"in-phase is {a:.2f} water + {b:.2f} fat"
+def _tissue_faults(trunk: Trunk, ring_ff: float | None, min_ring_ff_frac: float) -> list[str]:
+    """Compare the fat fraction of some tissues with what everybody has."""
+    if ring_ff is None:
+        return []
+    faults = []
+    if ring_ff < min_ring_ff_frac:
+        faults.append(f"fat fraction {ring_ff:.2f} under the skin")
+    if trunk.deep.sum() >= MIN_VOXELS and (inside := float(np.median(trunk.fat_frac[trunk.deep]))) > MAX_DEEP_FF_FRAC:
+        faults.append(f"fat fraction {inside:.2f} deep inside")
+    if (share := float((trunk.fat_frac[trunk.body] < LEAN_FF_FRAC).mean())) < MIN_WATER_SHARE:
+        faults.append(f"only {share:.1%} of the body looks like water")
+    return faults
 
 
-def _map_fault(water: np.ndarray, fat: np.ndarray, map_frac: np.ndarray, body: np.ndarray) -> str:
-    """Compare the proportion of fat to water with the one the map states."""
-    mixed = body & (map_frac > MAP_RANGE[0]) & (map_frac < MAP_RANGE[1]) & (water > 0) & (fat > 0)
-    if mixed.sum() < MIN_RING_VOXELS:
-        return ""
-    stated = map_frac[mixed] / (1.0 - map_frac[mixed])
-    factor = float(np.median(fat[mixed] / water[mixed] / stated))
-    if 1 / MAP_RATIO <= factor <= MAP_RATIO:
-        return ""
-    return f"fat over water is {factor:.2f} times what the fat-fraction map says"
-
-
-def map_scale(values: np.ndarray) -> float:
-    """Tell which value of a fat-fraction map means 100 %: 1, 100 or 1000."""
-    finite = values[np.isfinite(values) & (values > 0)]
-    top = float(np.percentile(finite, 95)) if finite.size else 1.0
-    return next((scale for limit, scale in SCALES if top <= limit), 1000.0)
+def _scale_faults(
+    pair: Pair, trunk: Trunk, steps: tuple[float | None, float | None], brightness: float | None, noise: float | None
+) -> list[str]:
+    """Gather what speaks for a wrong factor on one part; a fit of the in- or opposed-phase image may refute it."""
+    faults = [slope_fault(pair.water_slope, pair.fat_slope, *steps)]
+    low, high = fat_over_water(pair.tr_ms, pair.flip_deg)
+    if trunk.is_whole and brightness is not None and not low <= brightness <= high:
+        faults.append(f"pure fat is {brightness:.2f} times as bright as pure water, {low:.1f} to {high:.1f} expected")
+    if noise is not None and not 1 / NOISE_RATIO <= noise <= NOISE_RATIO:
+        faults.append(f"the noise of fat is {noise:.2f} times that of water")
+    if pair.map_frac is not None:
+        factor = map_factor(trunk, thinned(pair.map_frac, pair.spacing_mm))
+        if factor is not None and not MAP_RATIO[0] <= factor <= MAP_RATIO[1]:
+            faults.append(f"fat over water is {factor:.2f} times what the fat-fraction map says")
+    return [fault for fault in faults if fault]

@@ -1,8 +1,12 @@
-"""Which Dixon images belong to one acquisition: by grid, series and numbering."""
+"""Which Dixon images belong to one acquisition: by grid, by when they were acquired, by series and numbering."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from paraspinal.core.geometry import Grid
 from paraspinal.core.tables import Row
@@ -20,8 +24,26 @@ PRIMARY_ORDER = (
     DixonPart.FAT_FRACTION,
 )
 """The part the muscles are outlined on: the first of these that is there."""
+GRID_COST, SERIES_COST, ACQUISITION_COST, MAX_APART = 1e12, 1e10, 1e8, 1000
+"""What speaks against a pair, each weightier than all that follows: another grid, another series, another acquisition
+number, and the square of the distance of the series numbers, up to this many. Squares make the pairs of several
+acquisitions keep their order, as a scanner numbers the parts of each in the same way."""
+NEVER = 1e15
 
 Parts = dict[DixonPart, Row]
+
+
+@dataclass
+class DixonSet:
+    """The parts of one acquisition, and which parts lack because an image fits this and another one equally well."""
+
+    parts: Parts
+    disputed: set[DixonPart] = field(default_factory=set)
+
+    @property
+    def primary(self) -> Row:
+        """The part the muscles are outlined on."""
+        return next(self.parts[part] for part in PRIMARY_ORDER if part in self.parts)
 
 
 def grid_of(row: Row) -> Grid:
@@ -39,63 +61,93 @@ def is_one_grid(a: Row, b: Row) -> bool:
     return bool(np.abs(corners - other.corners_mm()).max() <= NOISE_FRAC * extent)
 
 
-def primary(parts: Parts) -> Row:
-    """Return the part the muscles are outlined on."""
-    return next(parts[part] for part in PRIMARY_ORDER if part in parts)
-
-
-def dixon_sets(rows: list[Row]) -> list[Parts]:
+def dixon_sets(rows: list[Row]) -> list[DixonSet]:
     """Sort the Dixon stacks of a session into acquisitions; every stack ends up in exactly one.
 
-    The first part kind present founds the sets; other parts join the closest one that lacks them, the surest pair
-    first: same grid before same size, same series before neighbouring ones. What fits nowhere founds its own set.
+    The first part kind present founds the sets; the others join them, all stacks of a kind at once, so that the pairs
+    together are the likeliest. A stack that fits two sets equally well joins neither: it founds its own, as does what
+    fits nowhere.
     """
     waiting = sorted(rows, key=lambda row: (row["series_number"] or 0, row["stack_id"]))
-    sets: list[Parts] = []
+    sets: list[DixonSet] = []
     for part in PRIMARY_ORDER:
-        for row in [r for r in waiting if DixonPart(r["dixon_part"]) is part]:
-            if (
-                not any(_distance(row, founder) is not None for founder in map(primary, sets))
-                or part is PRIMARY_ORDER[0]
-            ):
-                sets.append({part: row})
-                waiting.remove(row)
-        sets += _join(waiting, sets, part)
+        of_part = [row for row in waiting if DixonPart(row["dixon_part"]) is part]
+        joining = [row for row in of_part if any(_cost(row, one.primary) < NEVER for one in sets)]
+        left_over = _join(joining, sets, part)
+        founders = [row for row in of_part if row not in joining]
+        sets += [DixonSet({part: row}) for row in [*founders, *left_over]]
     return sets
 
 
-def _join(waiting: list[Row], sets: list[Parts], part: DixonPart) -> list[Parts]:
-    """Let the waiting stacks of a part join sets, closest pairs first; returns new sets of those left over."""
-    rows = [row for row in waiting if DixonPart(row["dixon_part"]) is part]
-    pairs = []
-    for number, row in enumerate(rows):
-        for which, members in enumerate(sets):
-            if part not in members and (distance := _distance(row, primary(members))) is not None:
-                pairs.append((distance, number, which))
-    joined: set[int] = set()
-    for _, number, which in sorted(pairs):
-        if number not in joined and part not in sets[which]:
-            sets[which][part] = rows[number]
-            joined.add(number)
-    for row in rows:
-        waiting.remove(row)
-    return [{part: row} for number, row in enumerate(rows) if number not in joined]
+def _join(rows: list[Row], sets: list[DixonSet], part: DixonPart) -> list[Row]:
+    """Let the stacks of a part join sets; returns those left over."""
+    if not rows or not sets:
+        return rows
+    cost = np.array([[_cost(row, one.primary) for one in sets] for row in rows])
+    pairs = _likeliest(cost)
+    doubtful = _rivals(cost, pairs)
+    for number, which in pairs:
+        if (number, which) not in doubtful:
+            sets[which].parts[part] = rows[number]
+    for number, which in doubtful:
+        for one in {which, *np.flatnonzero(cost[number] == cost[number, which])}:
+            if part not in sets[one].parts:
+                sets[one].disputed.add(part)
+    taken = {number for number, _ in set(pairs) - doubtful}
+    return [row for number, row in enumerate(rows) if number not in taken]
 
 
-def _distance(a: Row, b: Row) -> tuple[int, int, int] | None:
-    """How unlikely it is that two parts are of one acquisition; None when they cannot be.
+def _likeliest(cost: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Pairs (row, column) of least total cost, impossible ones left out."""
+    pairs = zip(*linear_sum_assignment(cost), strict=True)
+    return [(int(i), int(j)) for i, j in pairs if cost[i, j] < NEVER]
 
-    Parts of one series, or on one grid, belong together; parts of neighbouring series may, though their grids differ.
+
+def _rivals(cost: NDArray[np.float64], pairs: list[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Which of the likeliest pairs could be others at the same total cost."""
+    total = _total(cost, pairs)
+    found = set()
+    for pair in pairs:
+        without = cost.copy()
+        without[pair] = NEVER
+        if _total(without, _likeliest(without)) == total:
+            found.add(pair)
+    return found
+
+
+def _total(cost: NDArray[np.float64], pairs: list[tuple[int, int]]) -> tuple[int, float]:
+    return -len(pairs), float(sum(cost[pair] for pair in pairs))
+
+
+def _cost(a: Row, b: Row) -> float:
+    """How unlikely it is that two parts are of one acquisition; `NEVER` when they cannot be.
+
+    Parts acquired at different moments are not, whatever else they share. Parts of one series, or on one grid, may
+    belong together; so may parts of neighbouring series, though their grids differ.
     """
     frames = {row["frame_of_reference_id"] for row in (a, b)} - {None}
     if a["plane"] != b["plane"] or len(frames) > 1:
-        return None
-    same_series = a["series_id"] is not None and a["series_id"] == b["series_id"]
-    same_grid = is_one_grid(a, b)
+        return NEVER
+    is_same_moment = _are_same(a, b, "acquisition_moment")
+    if is_same_moment is False:
+        return NEVER
+    is_same_series, is_other_acquisition = _are_same(a, b, "series_id"), _are_same(a, b, "acquisition_number") is False
+    if is_same_series and is_other_acquisition and not is_same_moment:
+        return NEVER
+    is_same_grid = is_one_grid(a, b)
     numbers = (a["series_number"], b["series_number"])
     apart = abs(numbers[0] - numbers[1]) if None not in numbers else 0
-    if not same_grid and not same_series and (None in numbers or apart > MAX_SERIES_DISTANCE):
-        return None
-    if not same_grid and a["size"][2] != b["size"][2] and not same_series:
-        return None
-    return int(not same_grid), int(not same_series), apart
+    is_far = None in numbers or apart > MAX_SERIES_DISTANCE or a["size"][2] != b["size"][2]
+    if not is_same_grid and not is_same_series and is_far:
+        return NEVER
+    return (
+        GRID_COST * (not is_same_grid)
+        + SERIES_COST * (not is_same_series)
+        + ACQUISITION_COST * is_other_acquisition
+        + min(apart, MAX_APART) ** 2
+    )
+
+
+def _are_same(a: Row, b: Row, name: str) -> bool | None:
+    """Whether two parts agree in a column; None where either does not say."""
+    return None if a[name] is None or b[name] is None else a[name] == b[name]

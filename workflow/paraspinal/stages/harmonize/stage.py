@@ -12,8 +12,10 @@ from paraspinal.core.settings import Settings
 from paraspinal.core.shards import Stage, Work, guarded
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import DixonPart, Plane, Reason, Sequence, Status
-from paraspinal.stages.harmonize.integrity import check_pair, map_scale
-from paraspinal.stages.harmonize.pairing import Parts, dixon_sets, grid_of, is_one_grid, primary
+from paraspinal.stages.harmonize.integrity import Pair, check_pair
+from paraspinal.stages.harmonize.pairing import DixonSet, dixon_sets, grid_of, is_one_grid
+from paraspinal.stages.harmonize.scale import map_scale
+from paraspinal.stages.harmonize.slopes import Slope
 
 MIN_SLICES = 3
 """Fewer slices cover no level and give no spine."""
@@ -31,9 +33,9 @@ def harmonize_session(rows: list[Row], work: Work) -> list[Row]:
     for row in usable:
         if row not in dixon:
             scans.append(_single(row))
-    for parts in dixon_sets(dixon):
-        scan = _dixon_scan(parts)
-        scans += guarded(lambda scan=scan, parts=parts: [_checked(scan, parts, work)], [scan])  # type: ignore[misc]
+    for found in dixon_sets(dixon):
+        scan = _dixon_scan(found)
+        scans += guarded(lambda scan=scan, found=found: [_checked(scan, found, work)], [scan])  # type: ignore[misc]
     return scans
 
 
@@ -91,8 +93,8 @@ def _single(row: Row) -> Row:
     return scan
 
 
-def _dixon_scan(parts: Parts) -> Row:
-    main = primary(parts)
+def _dixon_scan(found: DixonSet) -> Row:
+    main, parts = found.primary, found.parts
     members = [main, *(row for row in parts.values() if row is not main)]
     scan = _base(main, members)
     for part, column in (
@@ -104,38 +106,47 @@ def _dixon_scan(parts: Parts) -> Row:
     return scan
 
 
-def _checked(scan: Row, parts: Parts, work: Work) -> Row:
+def _checked(scan: Row, found: DixonSet, work: Work) -> Row:
     """Check the parts of a Dixon scan against each other; may read images."""
-    main = primary(parts)
-    strays = [part for part, row in parts.items() if not is_one_grid(row, main)]
-    if strays:
-        return _doubt(scan, Reason.DIXON_GRID_MISMATCH, f"{', '.join(strays)} on another grid")
-    images: dict[DixonPart, np.ndarray] = {}
-    for part, row in parts.items():
-        if part is not DixonPart.OPPOSED_PHASE:
-            images[part] = array_of(read_image(work.image_path(row["image_path"])))
+    main, parts = found.primary, found.parts
+    if strays := [part.value for part, row in parts.items() if not is_one_grid(row, main)]:
+        return _doubt(
+            scan, Reason.DIXON_GRID_MISMATCH, f"{', '.join(strays)} on another grid than {main['dixon_part']}"
+        )
+    images = {part: array_of(read_image(work.image_path(row["image_path"]))) for part, row in parts.items()}
     map_frac = None
     if DixonPart.FAT_FRACTION in images:
         scan["fat_fraction_scale"] = map_scale(images[DixonPart.FAT_FRACTION])
         map_frac = images[DixonPart.FAT_FRACTION] / np.float32(scan["fat_fraction_scale"])
-    if DixonPart.WATER not in images or DixonPart.FAT not in images:
+    if absent := [part for part in (DixonPart.WATER, DixonPart.FAT) if part not in images]:
         if map_frac is not None:
             return scan
-        absent = [part.value for part in (DixonPart.WATER, DixonPart.FAT) if part not in images]
-        return _doubt(scan, Reason.DIXON_INCOMPLETE, f"no {' and no '.join(absent)} image")
+        return _doubt(scan, Reason.DIXON_INCOMPLETE, _absence(absent, found))
     scan["dixon_water_scale"] = scan["dixon_fat_scale"] = 1.0  # rescale slopes are already applied to the images
-    found = check_pair(
+    pair = Pair(
         images[DixonPart.WATER],
         images[DixonPart.FAT],
         tuple(main["spacing_mm"]),
-        work.settings.measure.min_ring_ff_frac,
         images.get(DixonPart.IN_PHASE),
+        images.get(DixonPart.OPPOSED_PHASE),
         map_frac,
+        Slope.of(parts[DixonPart.WATER]),
+        Slope.of(parts[DixonPart.FAT]),
+        main["repetition_time_ms"],
+        main["flip_angle_deg"],
     )
-    scan["fat_ring_ff_frac"] = found.ring_ff_frac
-    if found.reason:
-        return _doubt(scan, found.reason, found.detail)
-    return scan
+    finding = check_pair(pair, work.settings.measure.min_ring_ff_frac)
+    scan |= finding.columns
+    return _doubt(scan, finding.reason, finding.detail) if finding.reason else scan
+
+
+def _absence(absent: list[DixonPart], found: DixonSet) -> str:
+    """Say which parts are missing, and which only because nobody can tell whose they are."""
+    said = [
+        f"no {part.value} image" + (": one fits this and another acquisition alike" if part in found.disputed else "")
+        for part in absent
+    ]
+    return " and ".join(said)
 
 
 def _parameters(settings: Settings) -> dict[str, float]:

@@ -89,7 +89,7 @@ def _vertebra_slabs(stack: Stack, vertebra: Vertebra) -> list[Slab]:
         LevelScheme.VERTEBRA_MID: None if ends is None else stack.plane(sum(ends) / 2),
     }
     return [
-        _slab(stack, vertebra.level, scheme, covered, vertebra.confidence, axis, vertebra.body_area_mm2)
+        _slab(stack, vertebra.level, scheme, covered, vertebra.confidence, axis, vertebra)
         for scheme, covered in cover.items()
     ]
 
@@ -122,7 +122,7 @@ def _slab(
     covered: Covered,
     confidence: float | None = None,
     axis: Vector | None = None,
-    body_area_mm2: float | None = None,
+    vertebra: Vertebra | None = None,
     reason: Reason | None = None,
 ) -> Slab:
     if reason is None and covered is None:
@@ -136,7 +136,8 @@ def _slab(
         "coverage_frac": None if covered is None else min(covered[1], 1.0),
         "confidence": confidence,
         "slice_tilt_deg": None if axis is None else stack.angle_deg(axis),
-        "body_area_mm2": body_area_mm2,
+        "body_area_mm2": vertebra.body_area_mm2 if vertebra else None,
         "disc_area_mm2": None,  # discs are found as planes, their area is not measured
+        "centre_mm": vertebra.centre_mm.tolist() if vertebra else None,
         "reason_code": None if reason is None else reason.value,
     }

@@ -10,8 +10,9 @@ from paraspinal.core.shards import Stage, Work, per_item
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import LevelNumbering, LevelScheme, LevelSource, Muscle, Reason, Side, Status
 from paraspinal.stages.measure.fat import FatProfile, no_fat, profile_of
+from paraspinal.stages.measure.marrow import SOUND_FRAC
 from paraspinal.stages.measure.regions import regions_of
-from paraspinal.stages.measure.scan import LabelMap, fat_methods
+from paraspinal.stages.measure.scan import LabelMap, fat_methods, marrow_of
 from paraspinal.stages.measure.size import Slices, asymmetry_pct, size_of, weights_of
 
 
@@ -30,6 +31,7 @@ def measure(row: Row, work: Work) -> Row:
     missing = [code for code, region in regions.items() if region.is_empty]
     if len(missing) == len(codes):
         raise DataError(Reason.SEG_EMPTY, "no muscle in the label map")
+    row = _judged_by_marrow(row, marrow_of(row, work, grid))
     methods, reason = fat_methods(row, work, label_map, regions)
     profiles = {code: [profile_of(method, code, region) for method in methods] for code, region in regions.items()}
     slabs = row["slabs"] or []
@@ -47,6 +49,18 @@ def measure(row: Row, work: Work) -> Row:
             base = {**_origin(row, slab), **size, "muscle": muscle.value, "side": side.value}
             metrics += [{**base, **fat} for fat in _fat(slab, size, profiles[codes[muscle, side]], reason)]
     return {**row, "metrics": metrics, **_state(row, missing)}
+
+
+def _judged_by_marrow(row: Row, marrow: float | None) -> Row:
+    """Note the fat fraction of the marrow; where no marrow can have it, the fat of muscle is withheld."""
+    row = {**row, "marrow_ff_frac": marrow}
+    if marrow is None or SOUND_FRAC[0] <= marrow <= SOUND_FRAC[1] or row["fi_reason_code"] is not None:
+        return row
+    row["fi_reason_code"] = Reason.DIXON_SCALE_MISMATCH.value
+    if row["status"] == Status.OK:
+        detail = f"fat fraction {marrow:.2f} in the marrow of the vertebrae"
+        row |= {"status": Status.WARN.value, "reason_code": Reason.DIXON_SCALE_MISMATCH.value, "detail": detail}
+    return row
 
 
 def _add_asymmetry(sizes: dict[tuple[Muscle, Side], Row]) -> None:

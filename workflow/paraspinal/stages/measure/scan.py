@@ -17,6 +17,7 @@ from paraspinal.core.tables import Row
 from paraspinal.core.vocab import Muscle, Reason, Sequence
 from paraspinal.stages.measure import fat_dixon, fat_t1t2
 from paraspinal.stages.measure.fat import FatMethod
+from paraspinal.stages.measure.marrow import marrow_ff_frac
 from paraspinal.stages.measure.regions import Edge, Region
 
 GRID_SHARE_OF_PIXEL = 0.1
@@ -91,6 +92,15 @@ def _dixon(row: Row, work: Work, grid: Grid) -> tuple[list[FatMethod], Reason | 
         else:
             methods.append(fat_dixon.pdff_map(fraction, row["fat_fraction_scale"]))
     return methods, None if methods else reason
+
+
+def marrow_of(row: Row, work: Work, grid: Grid) -> float | None:
+    """Fat fraction of the marrow of a Dixon scan; None where it has no pair or no vertebra is in view."""
+    slabs = [slab for slab in row["slabs"] or [] if slab["centre_mm"] is not None]
+    if not slabs or row["water_path"] is None or row["fat_path"] is None:
+        return None
+    water, fat = _image(row["water_path"], work, grid), _image(row["fat_path"], work, grid)
+    return None if water is None or fat is None else marrow_ff_frac(slabs, water, fat, grid)
 
 
 def _image(relative: str, work: Work, grid: Grid) -> NDArray | None:
