@@ -236,7 +236,7 @@ def read_one(file, *more):
 def edited(made: CanaryStudy, root: Path, module: str, code: str) -> Study:
     """The same input for a copy of the checkout with code at the end of a module, and results of its own."""
     shutil.copytree(made.study.project, root / "project")
-    path = root / "project" / "workflow" / "paraspinal" / "stages" / module
+    (path,) = (root / "project" / "workflow" / "paraspinal" / "stages").glob(f"**/{module}")
     path.write_text(path.read_text() + code)
     study = Study(root, os.path.relpath(made.study.dicom, root))
     (root / "here").mkdir()
@@ -264,7 +264,7 @@ def test_the_engine_and_faults_of_ours_let_nothing_slip(made: CanaryStudy, tmp_p
 
 
 def test_a_fault_in_the_header_pass_lets_nothing_slip(made: CanaryStudy, tmp_path: Path) -> None:
-    study = edited(made, tmp_path, "ingest/header_pass.py", FAULTY_READER)
+    study = edited(made, tmp_path, "header_pass.py", FAULTY_READER)
     done = study.run(check=False)
     assert done.returncode != 0
     assert "ValueError" in (study.results / "logs" / "ingest.log").read_text()
