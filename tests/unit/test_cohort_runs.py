@@ -13,8 +13,8 @@ import yaml
 from dicom_factory import settings_for
 
 from paraspinal.cohort import runs
-from paraspinal.cohort.runs import RUN_CONFIG, begin_run, private_run_file, settings_of
-from paraspinal.core.errors import ConfigError
+from paraspinal.cohort.runs import RUN_CONFIG, begin_run, private_run_file, run_lock, settings_of
+from paraspinal.core.errors import ConfigError, ResultsError
 
 SHEETS = {"workers": 1, "people_sheet": "/data/Jane Doe.tsv", "override_sheet": "/data/Jane Doe/fix.tsv"}
 
@@ -55,3 +55,19 @@ def test_a_record_of_before_the_sheets_is_still_read(tmp_path: Path) -> None:
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         settings_of(tmp_path)
+
+
+def test_a_run_takes_the_folder_it_was_handed_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, other = settings_for(tmp_path), settings_for(tmp_path, out=str(tmp_path / "other"))
+    settings.out_path.mkdir()
+    with run_lock(settings.out_path) as descriptor:
+        with pytest.raises(ResultsError, match="in use by process"):
+            begin_run(settings)
+        monkeypatch.setenv(runs.LOCK_VARIABLE, str(descriptor))
+        begin_run(settings)
+        begin_run(other)
+        with pytest.raises(ResultsError):
+            begin_run(other)
+    monkeypatch.delenv(runs.LOCK_VARIABLE)
+    with run_lock(settings.out_path), pytest.raises(ResultsError):
+        begin_run(settings)

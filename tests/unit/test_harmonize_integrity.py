@@ -157,6 +157,7 @@ def test_map_that_contradicts_the_pair() -> None:
     water, fat = body()
     sound = fat / np.maximum(water + fat, 1e-6)
     assert check_body(water, fat, map_frac=sound).reason is None
+    assert "map is high where water is" in check_body(water, fat, map_frac=1 - sound).detail
     for factor in (0.25, 0.5, 4.0):
         found = check_body(np.where(water > 60, water, 0), np.where(fat > 60, fat, 0) * factor, map_frac=sound)
         assert found.reason is SCALE

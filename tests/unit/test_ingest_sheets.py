@@ -116,7 +116,8 @@ def test_one_row_corrects_a_protocol_of_everybody_and_no_other(tmp_path: Path) -
     for k in range(3):
         save(series(PatientID=f"P{k}", SeriesDescription="Odd Name"), tmp_path / "in" / f"a{k}")
         save(series(PatientID=f"P{k}", SeriesNumber=6), tmp_path / "in" / f"b{k}")
-    save(series(PatientID="P9", SeriesDescription="odd  name", InstitutionName="Elsewhere"), tmp_path / "in" / "c")
+    elsewhere = series(PatientID="P9", SeriesNumber=7, SeriesDescription="odd  name", InstitutionName="Elsewhere")
+    save(elsewhere, tmp_path / "in" / "c")
     rows = overridden(tmp_path, "id|sequence\n{protocol}|T1w")
     assert sorted(row["sequence"] for row in rows) == ["T1w"] * 3 + ["T2w"] * 4
 

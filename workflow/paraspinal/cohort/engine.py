@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from paraspinal.cohort.plan import stage_params
-from paraspinal.cohort.runs import private_run_file, run_lock
+from paraspinal.cohort.runs import LOCK_VARIABLE, private_run_file, run_lock
 from paraspinal.cohort.status import header_pass, status
 from paraspinal.core.errors import InputError, ParaspinalError, WorkflowError, find_error
 from paraspinal.core.files import sweep_temporaries, write_text
@@ -45,20 +45,27 @@ def run_workflow(settings: Settings, cores: int, profile: Path | None, more: Seq
     Identity.load(settings.private_path)
     results = settings.out_path
     results.mkdir(parents=True, exist_ok=True)
-    with run_lock(results):
+    with run_lock(results) as lock:
         sweep_temporaries(results)
         _unlock(results)
-    # The path of the input may name people: it goes through a private file, not over a command line that gets logged.
-    config = private_run_file(settings.private_path, results, ".yaml")
-    write_text(config, yaml.safe_dump(asdict(settings)))
-    config.chmod(0o600)
-    options = [
-        *("--snakefile", str(SNAKEFILE), "--configfile", str(config)),
-        *("--directory", str(results), "--cores", str(cores), "--scheduler", "greedy"),
-        *("--rerun-incomplete", "--keep-going"),
-        *(("--workflow-profile", str(profile.absolute())) if profile else ()),
-        *more,
-    ]
+        # The path of the input may name people: it goes through a private file, not over a command line that is logged.
+        config = private_run_file(settings.private_path, results, ".yaml")
+        write_text(config, yaml.safe_dump(asdict(settings)))
+        config.chmod(0o600)
+        options = [
+            *("--snakefile", str(SNAKEFILE), "--configfile", str(config)),
+            *("--directory", str(results), "--cores", str(cores), "--scheduler", "greedy"),
+            *("--rerun-incomplete", "--keep-going"),
+            *(("--workflow-profile", str(profile.absolute())) if profile else ()),
+            *more,
+        ]
+        _run_engine(results, options, lock, console)
+    if console.is_terminal:
+        console.print(_bars(results))
+
+
+def _run_engine(results: Path, options: Sequence[str], lock: int, console: Console) -> None:
+    """Run the engine on the input and then on everything, under the lock whose descriptor it inherits."""
     began = time.time()
     log = results / "logs" / "engine.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +74,9 @@ def run_workflow(settings: Settings, cores: int, profile: Path | None, more: Seq
         shown: dict[str, int] = {}
         for target in (("ingest", "--forcerun", "ingest"), ("all",)):
             command = [sys.executable, "-m", "snakemake", *target, *options]
-            engine = subprocess.Popen(command, stdout=handle, stderr=subprocess.STDOUT, env=_environment())
+            engine = subprocess.Popen(
+                command, stdout=handle, stderr=subprocess.STDOUT, env=_environment(lock), pass_fds=[lock]
+            )
             try:
                 _watch(engine, results, console, shown)
             except KeyboardInterrupt:
@@ -75,13 +84,11 @@ def run_workflow(settings: Settings, cores: int, profile: Path | None, more: Seq
                 raise
             if engine.returncode:
                 raise _failure(results, began, engine.returncode)
-    if console.is_terminal:
-        console.print(_bars(results))
 
 
-def _environment() -> dict[str, str]:
-    bin_folder = str(Path(sys.executable).parent)
-    return {**os.environ, "PATH": os.pathsep.join([bin_folder, os.environ.get("PATH", "")])}
+def _environment(lock: int) -> dict[str, str]:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return {**os.environ, "PATH": path, LOCK_VARIABLE: str(lock)}
 
 
 def _check_input(settings: Settings) -> None:

@@ -19,6 +19,9 @@ from paraspinal.core.files import write_text_if_changed
 from paraspinal.core.settings import SHEETS, Settings, load_settings, merge, read_config
 
 RUN_CONFIG = "run_config.yaml"
+LOCK_FILE = ".run.lock"
+LOCK_VARIABLE = "PARASPINAL_RUN_LOCK"
+"""Environment variable by which `paraspinal run` tells the engine the descriptor of the lock it hands down."""
 _held: list[IO[str]] = []
 
 
@@ -32,14 +35,15 @@ def private_run_file(private: Path, results: Path, extension: str) -> Path:
 
 
 def begin_run(settings: Settings) -> None:
-    """Take the results folder for this process and record the configuration.
+    """Take the results folder for this process, unless it was handed down, and record the configuration.
 
     The public part goes to ``run_config.yaml``; paths that may name people stay in the private folder. Raises
     ResultsError if another run holds the folder.
     """
     results = settings.out_path
     results.mkdir(parents=True, exist_ok=True)
-    _held.append(_lock(results))
+    if not _is_handed_down(results):
+        _held.append(_lock(results))
     write_text_if_changed(results / RUN_CONFIG, yaml.safe_dump(settings.public(), sort_keys=False))
     record = private_run_file(settings.private_path, results, ".json")
     write_text_if_changed(record, json.dumps(settings.private_paths()))
@@ -65,18 +69,32 @@ def settings_of(results: Path) -> Settings:
 
 
 @contextmanager
-def run_lock(results: Path) -> Iterator[None]:
-    """Hold a results folder while the block runs; raises ResultsError if another run holds it."""
+def run_lock(results: Path) -> Iterator[int]:
+    """Hold a results folder while the block runs; raises ResultsError if another run holds it.
+
+    Yields the descriptor of the lock. A process that inherits it holds the folder too, until the last of them ends.
+    """
     handle = _lock(results)
     try:
-        yield
+        yield handle.fileno()
     finally:
         handle.close()
 
 
+def _is_handed_down(results: Path) -> bool:
+    """Tell whether this process inherited the lock of the folder from the one that started it."""
+    try:
+        descriptor = int(os.environ[LOCK_VARIABLE])
+        if not os.path.samestat(os.fstat(descriptor), (results / LOCK_FILE).stat()):
+            return False
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (KeyError, ValueError, OSError):
+        return False
+    return True
+
+
 def _lock(results: Path) -> IO[str]:
-    path = results / ".run.lock"
-    handle = path.open("a+", encoding="utf-8")
+    handle = (results / LOCK_FILE).open("a+", encoding="utf-8")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -26,7 +26,14 @@ from numpy.typing import NDArray
 from paraspinal.core.vocab import Reason
 from paraspinal.stages.harmonize.phases import fits
 from paraspinal.stages.harmonize.physics import fat_over_water
-from paraspinal.stages.harmonize.scale import MAP_RATIO, NOISE_RATIO, fat_to_water, map_factor, noise_ratio
+from paraspinal.stages.harmonize.scale import (
+    MAP_RATIO,
+    NOISE_RATIO,
+    fat_to_water,
+    is_map_inverted,
+    map_factor,
+    noise_ratio,
+)
 from paraspinal.stages.harmonize.slopes import Slope, slope_fault, value_step
 from paraspinal.stages.harmonize.swap import swap_fault
 from paraspinal.stages.harmonize.trunk import MIN_VOXELS, Spacing, Trunk, thinned
@@ -141,7 +148,10 @@ def _scale_faults(
     if noise is not None and not 1 / NOISE_RATIO <= noise <= NOISE_RATIO:
         faults.append(f"the noise of fat is {noise:.2f} times that of water")
     if pair.map_frac is not None:
-        factor = map_factor(trunk, thinned(pair.map_frac, pair.spacing_mm))
+        stated = thinned(pair.map_frac, pair.spacing_mm)
+        if is_map_inverted(trunk, stated):
+            faults.append("the fat-fraction map is high where water is and low where fat is")
+        factor = map_factor(trunk, stated)
         if factor is not None and not MAP_RATIO[0] <= factor <= MAP_RATIO[1]:
             faults.append(f"fat over water is {factor:.2f} times what the fat-fraction map says")
     return [fault for fault in faults if fault]

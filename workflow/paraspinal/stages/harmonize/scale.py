@@ -102,6 +102,12 @@ def map_factor(trunk: Trunk, map_frac: Floats) -> float | None:
     return float(np.median(trunk.fat[mixed] / trunk.water[mixed] / stated))
 
 
+def is_map_inverted(trunk: Trunk, map_frac: Floats) -> bool:
+    """Whether a map (thinned like the trunk) says less fat of pure fat than of pure water, as a water fraction does."""
+    fat, water = map_frac[trunk.pure_fat], map_frac[trunk.pure_water]
+    return min(fat.size, water.size) >= MIN_VOXELS and float(np.median(fat)) < float(np.median(water))
+
+
 def map_scale(values: NDArray) -> float:
     """Tell which value of a fat-fraction map means 100 %: 1, 100 or 1000."""
     finite = values[np.isfinite(values) & (values > 0)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from paraspinal.core.vocab import Light, Sequence
+from paraspinal.core.vocab import Light
 from paraspinal.stages.report.data import Cohort
 from paraspinal.stages.report.words import LIGHTS, SEQUENCES, reason_text
 
@@ -187,7 +187,7 @@ def people(cohort: Cohort) -> People:
     """Count people, visits and axial scans by site, vendor, field strength and sequence; sex and age once a person."""
     scans = cohort.scans[cohort.scans["role"] == "muscles"].assign(measured=is_measured(cohort))
     field = scans["field_strength_t"].map(lambda tesla: f"{tesla:.3g} T", na_action="ignore")
-    sequence = scans["sequence"].map(lambda name: SEQUENCES[Sequence(name)])
+    sequence = scans["sequence"].map({sequence.value: name for sequence, name in SEQUENCES.items()})
     headings = {
         "Sequence": sequence,
         "Site (pseudonym)": scans["site"],
