@@ -63,19 +63,28 @@ def test_partly_covered_levels_say_so(tmp_path: Path) -> None:
 def test_end_plates_that_are_not_parallel(tmp_path: Path) -> None:
     grid = grid_of(spacing_mm=(1.0, 1.0, 1.0))
     wedge = vertebra("L5", 0.0, wedge_deg=20.0)
-    # The upper plate passes 13.5 mm above the origin and rises backwards; the line through the centre, 10 mm in front,
-    # crosses it 10 tan(20 degrees) lower.
+    # The upper plate passes 13.5 mm above the origin and rises backwards by tan(20); the axis of the body, the mean of
+    # both normals, leans forwards by 10 degrees as it rises. From a centre 10 mm in front of the origin it meets the
+    # upper plate at z = 13.5 + y tan(20) with y = -10 - z tan(10).
     wedge["centre_mm"] = [0.0, -10.0, 0.0]
+    rise, lean = np.tan(np.radians([20.0, 10.0]))
+    top = (13.5 - 10.0 * rise) / (1.0 + rise * lean)
     slab = slabs_of(levels(tmp_path, scan_row(grid), spine_row([wedge]))[0])["L5", "vertebra_slab"]
-    assert sum(slab["slice_weights"]) == pytest.approx(27.0 - 10.0 * np.tan(np.radians(20.0)))
+    assert sum(slab["slice_weights"]) == pytest.approx(top + 13.5)
     assert slab["slice_tilt_deg"] == pytest.approx(10.0)
 
 
-def test_oblique_slices_cut_the_body_along_their_normal(tmp_path: Path) -> None:
+def test_oblique_slices_hold_the_same_length_of_the_body(tmp_path: Path) -> None:
     grid = grid_of(spacing_mm=(1.0, 1.0, 3.0), rotation_deg=(20.0, 0.0, 0.0))
     slab = slabs_of(levels(tmp_path, scan_row(grid), spine_row([vertebra("L3", 0.0)]))[0])["L3", "vertebra_slab"]
-    assert sum(slab["slice_weights"]) * 3.0 == pytest.approx(27.0 / np.cos(np.radians(20.0)))
+    assert sum(slab["slice_weights"]) * 3.0 == pytest.approx(27.0 * np.cos(np.radians(20.0)))
     assert slab["slice_tilt_deg"] == pytest.approx(20.0)
+
+
+def test_slices_along_the_body_have_no_level(tmp_path: Path) -> None:
+    grid = grid_of(spacing_mm=(1.0, 1.0, 3.0), rotation_deg=(61.0, 0.0, 0.0))
+    slab = slabs_of(levels(tmp_path, scan_row(grid), spine_row([vertebra("L3", 0.0)]))[0])["L3", "vertebra_slab"]
+    assert (slab["slice_weights"], slab["reason_code"]) == (None, "LEVEL_UNRESOLVED")
 
 
 @pytest.mark.parametrize("flip", [1, -1])

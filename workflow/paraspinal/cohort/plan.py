@@ -59,7 +59,7 @@ def stage_params(name: str, settings: Settings) -> dict[str, Any]:
 
 def _sheet_digests(settings: Settings) -> list[str]:
     """Digests of the user's sheets, so that an edited one is read; an unreadable one is ingest's to refuse."""
-    paths = [Path(getattr(settings.ingest, name)) for name in SHEETS if getattr(settings.ingest, name)]
+    paths = [Path(getattr(settings.ingest, name)) for name in SHEETS["ingest"] if getattr(settings.ingest, name)]
     return [sha256_file(path) if path.is_file() else "" for path in paths]
 
 

@@ -130,6 +130,7 @@ _SCAN = (
     *_SERIES,
     *_GRID,
     Column("role", TEXT, "muscles (axial, measured) | spine (sagittal, used for levels) | none"),
+    Column("seeks_own_levels", BOOL, "no sagittal scan shares its frame, and its slices are fine enough for vertebrae"),
     Column("image_path", TEXT, "image the muscles are outlined on; for Dixon the water image", null_meaning="none"),
     Column("water_path", TEXT, "water image", null_meaning="not Dixon, or missing"),
     Column("fat_path", TEXT, "fat image", null_meaning="not Dixon, or missing"),
@@ -173,9 +174,11 @@ VERTEBRA = pa.struct(
         ("inferior_point_mm", FLOATS),
         ("inferior_normal", FLOATS),
         ("body_area_mm2", FLOAT),
+        ("disc_area_mm2", FLOAT),
         ("confidence", FLOAT),
     ]
 )
+"""``disc_area_mm2`` is that of the disc below."""
 LABEL_UNCERTAINTY = pa.struct([("label", INT), ("entropy", FLOAT), ("flip_disagreement", FLOAT)])
 SLAB = pa.struct(
     [
@@ -215,6 +218,14 @@ _LEVELS = (
     Column("level_source", TEXT, "sagittal_transfer | same_image | manual | none", null_meaning="not measured"),
     Column("level_scan_id", TEXT, "scan the levels come from", null_meaning="no levels"),
     Column("level_reason_code", TEXT, "why there are no levels", null_meaning="levels are resolved"),
+    Column("level_detail", TEXT, "a few words on that", null_meaning="levels are resolved"),
+    Column(
+        "level_shift_mm",
+        FLOATS,
+        "how far the patient seems to have moved from the scan the levels come from to this one, LPS",
+        "mm",
+        null_meaning="not judged: no sagittal scan, or too little of it in view",
+    ),
 )
 
 LEVELS_SHARD = Table(
