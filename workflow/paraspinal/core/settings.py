@@ -64,6 +64,8 @@ class QualitySettings:
     max_side_ratio: float
     max_csa_jump_frac: float
     max_component_frac: float
+    max_robust_z: float
+    min_peers: int
 
 
 @dataclass(frozen=True)

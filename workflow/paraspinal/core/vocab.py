@@ -189,6 +189,13 @@ class FiMethod(StrEnum):
     T1T2_GMM3_MUSCLEMAP = "t1t2_gmm3_musclemap"
 
 
+class BiasCorrection(StrEnum):
+    """What was done to the brightness of an image before fat was read off it."""
+
+    NONE = "none"
+    N4 = "n4"
+
+
 class Light(StrEnum):
     """Traffic light of an item."""
 

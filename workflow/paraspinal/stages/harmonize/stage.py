@@ -42,18 +42,16 @@ def harmonize_session(rows: list[Row], work: Work) -> list[Row]:
     return [{**scan, "seeks_own_levels": _seeks_own_levels(scan, scans)} for scan in scans]
 
 
-def _seeks_own_levels(scan: Row, scans: list[Row]) -> bool:
+def _seeks_own_levels(scan: Row, scans: list[Row]) -> bool | None:
     """Whether a muscle scan has to find its vertebrae itself, and its slices lie close enough to show them."""
-    frame = scan["frame_of_reference_id"]
-    if scan["role"] != MUSCLES or scan["spacing_mm"][2] > MAX_OWN_SPACING_MM:
-        return False
-    if scan["size"][2] * scan["spacing_mm"][2] < MIN_OWN_EXTENT_MM:
-        return False
-    return not any(
+    if scan["role"] != MUSCLES:
+        return None
+    frame, n_slices, spacing_mm = scan["frame_of_reference_id"], scan["size"][2], scan["spacing_mm"][2]
+    has_spine = frame is not None and any(
         other["role"] == SPINE and Status(other["status"]).is_usable and other["frame_of_reference_id"] == frame
         for other in scans
-        if frame is not None
     )
+    return not has_spine and spacing_mm <= MAX_OWN_SPACING_MM and n_slices * spacing_mm >= MIN_OWN_EXTENT_MM
 
 
 def _base(row: Row, members: list[Row]) -> Row:
