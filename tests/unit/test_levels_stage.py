@@ -122,6 +122,45 @@ def test_a_scan_without_frame_of_reference_takes_no_levels(tmp_path: Path) -> No
     assert row["level_reason_code"] == "LEVEL_UNRESOLVED"
 
 
+def test_levels_from_the_scan_itself(tmp_path: Path) -> None:
+    own = {"vertebrae": lumbar_spine(), "level_numbering": "counted_from_sacrum", "lstv_suspected": False}
+    row = levels(tmp_path, scan_row(grid_of(), frame_of_reference_id=None, **own))[0]
+    assert (row["level_source"], row["level_numbering"]) == ("same_image", "counted_from_sacrum")
+    assert row["level_scan_id"] == row["scan_id"]
+    assert row["level_shift_mm"] is None
+    assert sum(slabs_of(row)["L3", "vertebra_slab"]["slice_weights"]) * 4.0 == pytest.approx(27.0)
+
+
+def test_a_sagittal_scan_goes_before_the_scan_itself_unless_it_has_no_numbers(tmp_path: Path) -> None:
+    own = {"vertebrae": lumbar_spine(), "level_numbering": "counted_from_sacrum", "lstv_suspected": False}
+    for numbering, source in (("counted_from_sacrum", "sagittal_transfer"), ("unresolved", "same_image")):
+        spine = spine_row([vertebra("L3", 0.0)], level_numbering=numbering)
+        done = {row["role"]: row for row in levels(tmp_path, scan_row(grid_of(), **own), spine)}
+        assert done["muscles"]["level_source"] == source
+
+
+@pytest.mark.parametrize(
+    ("scan", "spine", "why"),
+    [
+        ({}, None, "no usable sagittal scan in the session"),
+        ({}, {"status": "failed"}, "no usable sagittal scan in the session"),
+        ({"frame_of_reference_id": None}, {}, "the scan has no frame of reference"),
+        ({}, {"frame_of_reference_id": "another"}, "no sagittal scan in the same frame of reference"),
+        ({}, {"level_numbering": "unresolved"}, "the vertebrae of the sagittal scan could not be numbered"),
+        (
+            {"vertebrae": [vertebra("L3", 0.0) | {"level": None}], "level_numbering": "unresolved"},
+            None,
+            "the vertebrae in the scan itself could not be numbered",
+        ),
+    ],
+)
+def test_a_null_level_says_why(tmp_path: Path, scan: Row, spine: Row | None, why: str) -> None:
+    rows = [scan_row(grid_of(), **scan)] + ([] if spine is None else [spine_row(lumbar_spine(), **spine)])
+    row = next(r for r in levels(tmp_path, *rows) if r["role"] == "muscles")
+    assert row["level_reason_code"] == "LEVEL_UNRESOLVED"
+    assert why in row["level_detail"]
+
+
 def test_the_spine_with_better_numbering_then_more_vertebrae_wins(tmp_path: Path) -> None:
     sure_but_short = spine_row([vertebra("L3", 0.0, confidence=1.0)], scan_id="sub-a_ses-b_acq-a_T2w")
     assumed = spine_row(lumbar_spine(), scan_id="sub-a_ses-b_acq-b_T2w", level_numbering="assumed")

@@ -78,6 +78,7 @@ def test_cylinders(tmp_path: Path, how: str) -> None:
         disc = metric(row, "L4_L5", "disc_mid", side)
         assert disc["acsa_mm2"] == disc["csa_mid_mm2"] == pytest.approx(area, rel=WITHIN_1_PERCENT)
         assert disc["volume_mm3"] is None
+        assert disc["rcsa_disc"] == pytest.approx(area / 1700.0, rel=WITHIN_1_PERCENT)
     expected = 100 * (LEFT_MM**2 - RIGHT_MM**2) / ((LEFT_MM**2 + RIGHT_MM**2) / 2)
     assert metric(row, "L3", "vertebra_slab", "left")["asym_signed_pct"] == pytest.approx(expected, abs=1.0)
     assert metric(row, "L3", "vertebra_slab", "right")["asym_signed_pct"] == pytest.approx(expected, abs=1.0)
@@ -253,6 +254,22 @@ def test_a_single_slice_has_no_volume(tmp_path: Path) -> None:
     assert stack["acsa_mm2"] == pytest.approx(np.pi * LEFT_MM**2, rel=WITHIN_1_PERCENT)
 
 
+@pytest.mark.parametrize("flip", [1, -1])
+def test_cross_sections_slice_by_slice(tmp_path: Path, flip: int) -> None:
+    slope = 0.06
+    grid = grid_of(spacing_mm=(0.7, 0.7, 5.0), extent_mm=(140.0, 120.0, 100.0), flips=(1, 1, flip))
+    labels = rods(grid, {Side.LEFT: 20.0, Side.RIGHT: -1.0}, slope)
+    labels[:2] = 0
+    row = measured(tmp_path, grid, labels)
+    areas = {(a["muscle"], a["side"]): a["csa_mm2"] for a in row["areas"]}
+    assert len(areas) == 8
+    assert areas["erector_spinae", "right"] == [None] * 20
+    left = areas["erector_spinae", "left"]
+    assert left[:2] == [None, None]
+    z = grid.to_world(np.array([[0.0, 0.0, k] for k in range(20)]))[:, 2]
+    assert left[2:] == pytest.approx(np.pi * (20.0 + slope * z[2:]) ** 2, rel=WITHIN_1_PERCENT)
+
+
 def test_an_empty_label_map_fails_with_a_reason(tmp_path: Path) -> None:
     grid = grid_of(spacing_mm=(4.0, 4.0, 8.0))
     row = measured(tmp_path, grid, np.zeros(grid.size[::-1], np.uint16))
@@ -267,7 +284,7 @@ def test_a_scan_that_was_not_segmented_fails_with_a_reason(tmp_path: Path) -> No
 def test_spine_scans_pass_through(tmp_path: Path) -> None:
     work = work_in(tmp_path)
     rows = run(LEVELS, [spine_row(lumbar_spine())], work)
-    assert run(MEASURE, rows, work) == [rows[0] | {"metrics": None}]
+    assert run(MEASURE, rows, work) == [rows[0] | {"metrics": None, "areas": None}]
 
 
 def test_shape_equal_but_elsewhere_is_refused(tmp_path: Path) -> None:

@@ -39,10 +39,10 @@ def harmonize_session(rows: list[Row], work: Work) -> list[Row]:
     for found in dixon_sets(dixon):
         scan = _dixon_scan(found)
         scans += guarded(lambda scan=scan, found=found: [_checked(scan, found, work)], [scan])  # type: ignore[misc]
-    return [{**scan, "seeks_own_levels": _seeks_own_levels(scan, scans)} for scan in scans]
+    return [{**scan, "seeks_own_levels": seeks_own_levels(scan, scans)} for scan in scans]
 
 
-def _seeks_own_levels(scan: Row, scans: list[Row]) -> bool | None:
+def seeks_own_levels(scan: Row, scans: list[Row]) -> bool | None:
     """Whether a muscle scan has to find its vertebrae itself, and its slices lie close enough to show them."""
     if scan["role"] != MUSCLES:
         return None
