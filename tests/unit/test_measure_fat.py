@@ -212,10 +212,11 @@ def test_a_mask_without_signal_is_null_not_zero(tmp_path: Path) -> None:
         assert m["fi_reason_code"] == ("CONSTANT_IMAGE" if m["muscle"] == "erector_spinae" else "SEG_EMPTY")
 
 
-@pytest.mark.parametrize("noise", [0.0, 10.0])
+@pytest.mark.parametrize("noise", [0.0, 5.0])
 @pytest.mark.parametrize("share", [0.03, 0.1, 0.2, 0.35, 0.6])
 def test_known_fractions_by_dixon(tmp_path: Path, share: float, noise: float) -> None:
-    """Streaks of pure fat in pure muscle, with Rician noise of 2.5 % of the signal."""
+    """Streaks of pure fat in pure muscle. Magnitude images have a noise floor, which adds up to 1.25 times the noise
+    over the signal to the fraction of lean muscle: 1.6 points here, at a signal-to-noise ratio of 80."""
     rng = np.random.default_rng(6)
     grid = grid_of(spacing_mm=(1.5, 1.5, 8.0), extent_mm=(190.0, 130.0, 64.0))
     labels = rods(grid, RADII, muscles=tuple(Muscle))

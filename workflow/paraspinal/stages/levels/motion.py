@@ -6,13 +6,16 @@ skin behind them, enough to tell a shift in all three directions; turns are not 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from paraspinal.core.geometry import Grid
 
-SAMPLES = 40_000
+SAMPLES = 20_000
 """Voxels of the spine scan that are compared, evenly spread."""
 SEED = 1
 """Samples are scattered a little around their places; the same way every time."""
@@ -37,19 +40,32 @@ def shift_mm(spine: sitk.Image, scan: sitk.Image) -> NDArray[np.float64] | None:
         return None
     fixed, moving = (sitk.Cast(image, sitk.sitkFloat32) for image in (spine, scan))
     search = sitk.ImageRegistrationMethod()
-    search.SetNumberOfThreads(1)  # sums of several threads differ from run to run
     search.SetMetricAsMattesMutualInformation(BINS)
     search.SetMetricSamplingStrategy(search.REGULAR)
     search.SetMetricSamplingPercentage(min(1.0, SAMPLES / fixed.GetNumberOfPixels()), SEED)
     search.SetInterpolator(sitk.sitkLinear)
+    search.MetricUseFixedImageGradientFilterOff()  # gradients of whole images, where those at the samples will do
+    search.MetricUseMovingImageGradientFilterOff()
     search.SetOptimizerAsRegularStepGradientDescent(*STEP_MM, ROUNDS, relaxationFactor=STEP_SHRINK)
     search.SetInitialTransform(sitk.TranslationTransform(3), inPlace=False)
     try:
-        before = search.MetricEvaluate(fixed, moving)
-        found = search.Execute(fixed, moving)
+        with _one_thread():
+            before = search.MetricEvaluate(fixed, moving)
+            found = search.Execute(fixed, moving)
     except RuntimeError as error:  # too few samples of one image lie inside the other
         if "samples" not in str(error):
             raise
         return None
     gain = before - search.GetMetricValue()  # the metric is minus the mutual information
     return np.asarray(found.GetParameters()) if gain > MIN_GAIN_FRAC * abs(before) else np.zeros(3)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums over several threads differ in the last digits from run to run; the metric takes the library's default."""
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
