@@ -105,6 +105,7 @@ def vertebra(
         "inferior_point_mm": (centre - normal * height_mm / 2).tolist(),
         "inferior_normal": normal.tolist(),
         "body_area_mm2": 1500.0,
+        "disc_area_mm2": 1700.0,
         "confidence": confidence,
     }
 
@@ -132,6 +133,7 @@ def scan_row(grid: Grid | None, **over: Any) -> Row:
         "sequence": "T1w",
         "is_fat_suppressed": False,
         "role": "muscles",
+        "seeks_own_levels": False,
         "model_sha256": "0",
         "status": "ok",
     }

@@ -18,6 +18,7 @@ from paraspinal.core.tables import Row
 from paraspinal.core.vocab import Status
 from paraspinal.stages import convert, harmonize
 from paraspinal.stages.harmonize.pairing import dixon_sets, is_one_grid
+from paraspinal.stages.harmonize.stage import seeks_own_levels
 
 
 def scans_of(base: Path) -> list[Row]:
@@ -246,6 +247,29 @@ def test_slightly_tilted_slices_measure_muscles_steep_ones_do_not(tmp_path: Path
         c, s = float(np.cos(np.radians(angle))), float(np.sin(np.radians(angle)))
         save(series(5, 4.0, (1.0, 0.0, 0.0, 0.0, c, s), SeriesNumber=number), tmp_path / "in" / str(number))
     assert {scan["series_number"]: scan["role"] for scan in scans_of(tmp_path)} == {0: "muscles", 1: "none"}
+
+
+@pytest.mark.parametrize(
+    ("size", "spacing_mm", "spine", "expected"),
+    [
+        (30, 4.0, None, True),
+        (30, 5.5, None, False),
+        (20, 4.0, None, False),
+        (30, 4.0, {}, False),
+        (30, 4.0, {"status": "failed"}, True),
+        (30, 4.0, {"frame_of_reference_id": "another"}, True),
+        (30, 4.0, {"role": "none"}, True),
+    ],
+)
+def test_a_muscle_scan_without_a_spine_scan_seeks_its_own_levels(
+    size: int, spacing_mm: float, spine: Row | None, expected: bool
+) -> None:
+    scan = {"role": "muscles", "status": "ok", "frame_of_reference_id": "f", "size": [9, 9, size]}
+    scan["spacing_mm"] = [1.0, 1.0, spacing_mm]
+    scans = [scan] if spine is None else [scan, {**scan, "role": "spine", **spine}]
+    assert seeks_own_levels(scan, scans) is expected
+    assert seeks_own_levels({**scan, "role": "spine"}, scans) is None
+    assert seeks_own_levels({**scan, "frame_of_reference_id": None}, scans) is (spacing_mm <= 5.0 and size == 30)
 
 
 def test_doubts_from_upstream_are_kept(tmp_path: Path) -> None:

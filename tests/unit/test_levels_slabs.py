@@ -76,18 +76,15 @@ def test_plane_in_a_single_slice() -> None:
     assert (weights.tolist(), covered) == ([1.0], 1.0)
 
 
-def test_crossing_of_a_leaning_plate() -> None:
+def test_where_a_line_meets_a_leaning_plate() -> None:
     # A plate through (0, 0, 20) that rises 0.1 mm per mm backwards; 30 mm behind it the plate is 3 mm higher.
     leaning = Plane.of([0, 0, 20], [0, -0.1, 1])
     assert leaning is not None
-    position = stack().crossing(np.array([0.0, 30.0, 5.0]), leaning)
-    assert position == pytest.approx(23.0 / 4.0)
-
-
-def test_a_plate_along_the_normal_is_refused() -> None:
-    upright = Plane.of([0, 0, 20], [0, 1, 0.1])
-    assert upright is not None
-    assert stack().crossing(np.zeros(3), upright) is None
+    upright = leaning.crossed_by(np.array([0.0, 30.0, 5.0]), np.array([0.0, 0.0, 1.0]))
+    assert upright == pytest.approx([0.0, 30.0, 23.0])
+    # A line that leans backwards by 45 degrees from (0, 0, 0) meets it where z = y and z = 20 + 0.1 y.
+    leaning_too = leaning.crossed_by(np.zeros(3), np.array([0.0, 1.0, 1.0]))
+    assert leaning_too == pytest.approx([0.0, 20 / 0.9, 20 / 0.9])
 
 
 def test_a_missing_or_zero_normal_is_no_plane() -> None:

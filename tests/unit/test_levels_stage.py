@@ -63,19 +63,28 @@ def test_partly_covered_levels_say_so(tmp_path: Path) -> None:
 def test_end_plates_that_are_not_parallel(tmp_path: Path) -> None:
     grid = grid_of(spacing_mm=(1.0, 1.0, 1.0))
     wedge = vertebra("L5", 0.0, wedge_deg=20.0)
-    # The upper plate passes 13.5 mm above the origin and rises backwards; the line through the centre, 10 mm in front,
-    # crosses it 10 tan(20 degrees) lower.
+    # The upper plate passes 13.5 mm above the origin and rises backwards by tan(20); the axis of the body, the mean of
+    # both normals, leans forwards by 10 degrees as it rises. From a centre 10 mm in front of the origin it meets the
+    # upper plate at z = 13.5 + y tan(20) with y = -10 - z tan(10).
     wedge["centre_mm"] = [0.0, -10.0, 0.0]
+    rise, lean = np.tan(np.radians([20.0, 10.0]))
+    top = (13.5 - 10.0 * rise) / (1.0 + rise * lean)
     slab = slabs_of(levels(tmp_path, scan_row(grid), spine_row([wedge]))[0])["L5", "vertebra_slab"]
-    assert sum(slab["slice_weights"]) == pytest.approx(27.0 - 10.0 * np.tan(np.radians(20.0)))
+    assert sum(slab["slice_weights"]) == pytest.approx(top + 13.5)
     assert slab["slice_tilt_deg"] == pytest.approx(10.0)
 
 
-def test_oblique_slices_cut_the_body_along_their_normal(tmp_path: Path) -> None:
+def test_oblique_slices_hold_the_same_length_of_the_body(tmp_path: Path) -> None:
     grid = grid_of(spacing_mm=(1.0, 1.0, 3.0), rotation_deg=(20.0, 0.0, 0.0))
     slab = slabs_of(levels(tmp_path, scan_row(grid), spine_row([vertebra("L3", 0.0)]))[0])["L3", "vertebra_slab"]
-    assert sum(slab["slice_weights"]) * 3.0 == pytest.approx(27.0 / np.cos(np.radians(20.0)))
+    assert sum(slab["slice_weights"]) * 3.0 == pytest.approx(27.0 * np.cos(np.radians(20.0)))
     assert slab["slice_tilt_deg"] == pytest.approx(20.0)
+
+
+def test_slices_along_the_body_have_no_level(tmp_path: Path) -> None:
+    grid = grid_of(spacing_mm=(1.0, 1.0, 3.0), rotation_deg=(61.0, 0.0, 0.0))
+    slab = slabs_of(levels(tmp_path, scan_row(grid), spine_row([vertebra("L3", 0.0)]))[0])["L3", "vertebra_slab"]
+    assert (slab["slice_weights"], slab["reason_code"]) == (None, "LEVEL_UNRESOLVED")
 
 
 @pytest.mark.parametrize("flip", [1, -1])
@@ -111,6 +120,45 @@ def test_without_a_usable_spine_the_level_is_null(tmp_path: Path, spine: Row) ->
 def test_a_scan_without_frame_of_reference_takes_no_levels(tmp_path: Path) -> None:
     row = levels(tmp_path, scan_row(grid_of(), frame_of_reference_id=None), spine_row(lumbar_spine()))[0]
     assert row["level_reason_code"] == "LEVEL_UNRESOLVED"
+
+
+def test_levels_from_the_scan_itself(tmp_path: Path) -> None:
+    own = {"vertebrae": lumbar_spine(), "level_numbering": "counted_from_sacrum", "lstv_suspected": False}
+    row = levels(tmp_path, scan_row(grid_of(), frame_of_reference_id=None, **own))[0]
+    assert (row["level_source"], row["level_numbering"]) == ("same_image", "counted_from_sacrum")
+    assert row["level_scan_id"] == row["scan_id"]
+    assert row["level_shift_mm"] is None
+    assert sum(slabs_of(row)["L3", "vertebra_slab"]["slice_weights"]) * 4.0 == pytest.approx(27.0)
+
+
+def test_a_sagittal_scan_goes_before_the_scan_itself_unless_it_has_no_numbers(tmp_path: Path) -> None:
+    own = {"vertebrae": lumbar_spine(), "level_numbering": "counted_from_sacrum", "lstv_suspected": False}
+    for numbering, source in (("counted_from_sacrum", "sagittal_transfer"), ("unresolved", "same_image")):
+        spine = spine_row([vertebra("L3", 0.0)], level_numbering=numbering)
+        done = {row["role"]: row for row in levels(tmp_path, scan_row(grid_of(), **own), spine)}
+        assert done["muscles"]["level_source"] == source
+
+
+@pytest.mark.parametrize(
+    ("scan", "spine", "why"),
+    [
+        ({}, None, "no usable sagittal scan in the session"),
+        ({}, {"status": "failed"}, "no usable sagittal scan in the session"),
+        ({"frame_of_reference_id": None}, {}, "the scan has no frame of reference"),
+        ({}, {"frame_of_reference_id": "another"}, "no sagittal scan in the same frame of reference"),
+        ({}, {"level_numbering": "unresolved"}, "the vertebrae of the sagittal scan could not be numbered"),
+        (
+            {"vertebrae": [vertebra("L3", 0.0) | {"level": None}], "level_numbering": "unresolved"},
+            None,
+            "the vertebrae in the scan itself could not be numbered",
+        ),
+    ],
+)
+def test_a_null_level_says_why(tmp_path: Path, scan: Row, spine: Row | None, why: str) -> None:
+    rows = [scan_row(grid_of(), **scan)] + ([] if spine is None else [spine_row(lumbar_spine(), **spine)])
+    row = next(r for r in levels(tmp_path, *rows) if r["role"] == "muscles")
+    assert row["level_reason_code"] == "LEVEL_UNRESOLVED"
+    assert why in row["level_detail"]
 
 
 def test_the_spine_with_better_numbering_then_more_vertebrae_wins(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     save(folder, grid, dseg=labels)
     spine = [
         {name: np.asarray(value).tolist() for name, value in vars(planes).items()}
-        | {"level": level, "body_area_mm2": 1500.0, "confidence": 1.0}
+        | {"level": level, "body_area_mm2": 1500.0, "disc_area_mm2": None, "confidence": 1.0}
         for level, planes in anatomy.level_planes().items()
         if level in ("T12", "L1", "L2", "L3", "L4", "L5", "S1")
     ]

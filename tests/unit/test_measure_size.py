@@ -18,9 +18,16 @@ RADIUS_MM = {Side.LEFT: LEFT_MM, Side.RIGHT: RIGHT_MM}
 WITHIN_1_PERCENT = 0.01
 
 
-def measured(tmp_path: Path, grid: Grid, labels: np.ndarray, spine: list[dict[str, Any]] | None = None) -> Row:
+SPACINGS_MM = (1.0, 2.0, 3.0, 4.4, 5.0, 6.0, 8.0)
+L3_EXTENT_MM = (160.0, 120.0, 64.0)
+"""What is around L3: room for slices tilted through it."""
+
+
+def measured(
+    tmp_path: Path, grid: Grid, labels: np.ndarray, spine: list[dict[str, Any]] | None = None, **over: Any
+) -> Row:
     """The scan row after levels and measure; the image is a Dixon scan without fat image, so sizes only."""
-    row = scan_row(grid, sequence="dixon", dseg_path=save(tmp_path, grid, dseg=labels)["dseg"])
+    row = scan_row(grid, sequence="dixon", dseg_path=save(tmp_path, grid, dseg=labels)["dseg"], **over)
     work = work_in(tmp_path)
     rows = run(LEVELS, [row, spine_row(lumbar_spine() if spine is None else spine)], work)
     return next(r for r in run(MEASURE, rows, work) if r["role"] == "muscles")
@@ -71,12 +78,14 @@ def test_cylinders(tmp_path: Path, how: str) -> None:
         disc = metric(row, "L4_L5", "disc_mid", side)
         assert disc["acsa_mm2"] == disc["csa_mid_mm2"] == pytest.approx(area, rel=WITHIN_1_PERCENT)
         assert disc["volume_mm3"] is None
+        assert disc["rcsa_disc"] == pytest.approx(area / 1700.0, rel=WITHIN_1_PERCENT)
     expected = 100 * (LEFT_MM**2 - RIGHT_MM**2) / ((LEFT_MM**2 + RIGHT_MM**2) / 2)
     assert metric(row, "L3", "vertebra_slab", "left")["asym_signed_pct"] == pytest.approx(expected, abs=1.0)
     assert metric(row, "L3", "vertebra_slab", "right")["asym_signed_pct"] == pytest.approx(expected, abs=1.0)
 
 
-@pytest.mark.parametrize(("spacing_mm", "flip"), [(1.0, 1), (2.0, -1), (4.0, 1), (4.4, -1), (8.0, 1), (8.0, -1)])
+@pytest.mark.parametrize("flip", [1, -1])
+@pytest.mark.parametrize("spacing_mm", SPACINGS_MM)
 def test_cones(tmp_path: Path, spacing_mm: float, flip: int) -> None:
     slope = 0.06  # from 14 mm radius at the lower to 26 mm at the upper end
     grid = grid_of(spacing_mm=(0.7, 0.7, spacing_mm), extent_mm=(140.0, 120.0, 190.0), flips=(1, 1, flip))
@@ -92,36 +101,60 @@ def test_cones(tmp_path: Path, spacing_mm: float, flip: int) -> None:
         assert metric(row, level, "vertebra_mid", "left")["acsa_mm2"] == pytest.approx(middle, rel=WITHIN_1_PERCENT)
 
 
+@pytest.mark.parametrize("spacing_mm", SPACINGS_MM)
 @pytest.mark.parametrize("tilt_deg", [5.0, 10.0, 20.0])
-def test_tilted_cylinder_with_a_spine_along_it(tmp_path: Path, tilt_deg: float) -> None:
+def test_tilted_cylinder_with_a_spine_along_it(tmp_path: Path, tilt_deg: float, spacing_mm: float) -> None:
     axis = (0.0, np.sin(np.radians(tilt_deg)), np.cos(np.radians(tilt_deg)))
-    grid = grid_of(spacing_mm=(0.8, 0.8, 4.0))
+    grid = grid_of(spacing_mm=(0.8, 0.8, spacing_mm), extent_mm=L3_EXTENT_MM)
     row = measured(tmp_path, grid, rods(grid, RADIUS_MM, axis=axis), [vertebra("L3", 0.0, axis=axis)])
     body = metric(row, "L3", "vertebra_slab", "left")
     across = np.pi * LEFT_MM**2
     assert body["acsa_mm2"] == pytest.approx(across / axis[2], rel=WITHIN_1_PERCENT)
     assert body["csa_perp_mm2"] == pytest.approx(across, rel=WITHIN_1_PERCENT)
+    assert body["volume_mm3"] == pytest.approx(across * 27.0, rel=WITHIN_1_PERCENT)
     assert body["slice_tilt_deg"] == pytest.approx(tilt_deg)
 
 
-@pytest.mark.parametrize("tilt_deg", [10.0, 20.0])
-def test_oblique_slices_through_an_upright_cylinder(tmp_path: Path, tilt_deg: float) -> None:
-    grid = grid_of(spacing_mm=(0.8, 0.8, 4.0), rotation_deg=(tilt_deg, 0.0, 0.0))
+@pytest.mark.parametrize("spacing_mm", SPACINGS_MM)
+def test_cylinder_that_leans_against_an_upright_spine(tmp_path: Path, spacing_mm: float) -> None:
+    axis = (np.sin(np.radians(15.0)), 0.0, np.cos(np.radians(15.0)))
+    grid = grid_of(spacing_mm=(0.8, 0.8, spacing_mm), extent_mm=L3_EXTENT_MM)
+    row = measured(tmp_path, grid, rods(grid, RADIUS_MM, axis=axis))
+    for side, radius in (("left", LEFT_MM), ("right", RIGHT_MM)):
+        body = metric(row, "L3", "vertebra_slab", side)
+        assert body["acsa_mm2"] == pytest.approx(np.pi * radius**2 / axis[2], rel=WITHIN_1_PERCENT)
+        assert body["volume_mm3"] == pytest.approx(np.pi * radius**2 / axis[2] * 27.0, rel=WITHIN_1_PERCENT)
+
+
+@pytest.mark.parametrize("flips", [(1, 1, 1), (-1, 1, -1), (1, -1, -1)])
+@pytest.mark.parametrize(
+    "rotation_deg", [(10.0, 0.0, 0.0), (20.0, 0.0, 0.0), (30.0, 0.0, 0.0), (0.0, 15.0, 0.0), (-20.0, 8.0, 5.0)]
+)
+def test_oblique_slices_through_an_upright_cylinder(
+    tmp_path: Path, rotation_deg: tuple[float, float, float], flips: tuple[int, int, int]
+) -> None:
+    grid = grid_of(spacing_mm=(0.8, 0.7, 4.0), extent_mm=L3_EXTENT_MM, rotation_deg=rotation_deg, flips=flips)
     row = measured(tmp_path, grid, rods(grid, RADIUS_MM))
-    body = metric(row, "L3", "vertebra_slab", "left")
-    area, cosine = np.pi * LEFT_MM**2, np.cos(np.radians(tilt_deg))
-    assert body["acsa_mm2"] == pytest.approx(area / cosine, rel=WITHIN_1_PERCENT)
-    assert body["csa_perp_mm2"] == pytest.approx(area, rel=WITHIN_1_PERCENT)
+    cosine = abs(grid.normal[2])
+    for side, radius in (("left", LEFT_MM), ("right", RIGHT_MM)):
+        body = metric(row, "L3", "vertebra_slab", side)
+        area = np.pi * radius**2
+        assert body["acsa_mm2"] == pytest.approx(area / cosine, rel=WITHIN_1_PERCENT)
+        assert body["csa_perp_mm2"] == pytest.approx(area, rel=WITHIN_1_PERCENT)
+        assert body["volume_mm3"] == pytest.approx(area * 27.0, rel=WITHIN_1_PERCENT)
     # Without a level the scanner's axis stands in for the body's.
+    tilt_deg = float(np.degrees(np.arccos(cosine)))
     assert metric(row, "stack", "slice_block", "left")["slice_tilt_deg"] == pytest.approx(tilt_deg)
 
 
-def test_gaps_between_slices_are_shared_out(tmp_path: Path) -> None:
-    # 4 mm thick slices every 6 mm: volume must not be 4/6 of the truth.
-    grid = grid_of(spacing_mm=(1.0, 1.0, 6.0))
-    row = measured(tmp_path, grid, rods(grid, RADIUS_MM))
-    volume = metric(row, "L1_L5", "slice_block", "left")["volume_mm3"]
-    assert volume == pytest.approx(np.pi * LEFT_MM**2 * 179.0, rel=WITHIN_1_PERCENT)
+@pytest.mark.parametrize(("thickness_mm", "spacing_mm"), [(4.0, 6.0), (3.0, 4.5), (1.0, 8.0)])
+def test_gaps_between_slices_are_shared_out(tmp_path: Path, thickness_mm: float, spacing_mm: float) -> None:
+    # Slices of 4 mm every 6 mm: volume must not be 4/6 of the truth.
+    grid = grid_of(spacing_mm=(1.0, 1.0, spacing_mm))
+    row = measured(tmp_path, grid, rods(grid, RADIUS_MM), slice_thickness_mm=thickness_mm)
+    for level, scheme, height_mm in (("L1_L5", "slice_block", 179.0), ("L3", "vertebra_slab", 27.0)):
+        volume = metric(row, level, scheme, "left")["volume_mm3"]
+        assert volume == pytest.approx(np.pi * LEFT_MM**2 * height_mm, rel=WITHIN_1_PERCENT)
 
 
 def test_mirrored_person_has_mirrored_sides(tmp_path: Path) -> None:
@@ -221,6 +254,22 @@ def test_a_single_slice_has_no_volume(tmp_path: Path) -> None:
     assert stack["acsa_mm2"] == pytest.approx(np.pi * LEFT_MM**2, rel=WITHIN_1_PERCENT)
 
 
+@pytest.mark.parametrize("flip", [1, -1])
+def test_cross_sections_slice_by_slice(tmp_path: Path, flip: int) -> None:
+    slope = 0.06
+    grid = grid_of(spacing_mm=(0.7, 0.7, 5.0), extent_mm=(140.0, 120.0, 100.0), flips=(1, 1, flip))
+    labels = rods(grid, {Side.LEFT: 20.0, Side.RIGHT: -1.0}, slope)
+    labels[:2] = 0
+    row = measured(tmp_path, grid, labels)
+    areas = {(a["muscle"], a["side"]): a["csa_mm2"] for a in row["areas"]}
+    assert len(areas) == 8
+    assert areas["erector_spinae", "right"] == [None] * 20
+    left = areas["erector_spinae", "left"]
+    assert left[:2] == [None, None]
+    z = grid.to_world(np.array([[0.0, 0.0, k] for k in range(20)]))[:, 2]
+    assert left[2:] == pytest.approx(np.pi * (20.0 + slope * z[2:]) ** 2, rel=WITHIN_1_PERCENT)
+
+
 def test_an_empty_label_map_fails_with_a_reason(tmp_path: Path) -> None:
     grid = grid_of(spacing_mm=(4.0, 4.0, 8.0))
     row = measured(tmp_path, grid, np.zeros(grid.size[::-1], np.uint16))
@@ -235,7 +284,7 @@ def test_a_scan_that_was_not_segmented_fails_with_a_reason(tmp_path: Path) -> No
 def test_spine_scans_pass_through(tmp_path: Path) -> None:
     work = work_in(tmp_path)
     rows = run(LEVELS, [spine_row(lumbar_spine())], work)
-    assert run(MEASURE, rows, work) == [rows[0] | {"metrics": None}]
+    assert run(MEASURE, rows, work) == [rows[0] | {"metrics": None, "areas": None}]
 
 
 def test_shape_equal_but_elsewhere_is_refused(tmp_path: Path) -> None:

@@ -111,6 +111,22 @@ def test_unequal_sides(tmp_path: Path) -> None:
     assert ("erector_spinae", None, "OUTLIER") not in reasons(row)
 
 
+@pytest.mark.parametrize(("fi", "is_flagged"), [(0.2, False), (0.45, False), (0.55, True)])
+def test_implausible_fat(tmp_path: Path, fi: float, is_flagged: bool) -> None:
+    """Published means of the erector spinae are 0.11 to 0.22; single persons scatter by 0.25."""
+    labels = whole()
+    water = np.where(labels == LEFT_ES, 100 * (1 - fi), 85.0).astype(np.float32)
+    save(tmp_path, grid(), dseg=labels, water=water, fat=np.where(labels == LEFT_ES, 100 * fi, 15.0).astype(np.float32))
+    paths = {"dseg_path": "dseg.nii.gz", "water_path": "water.nii.gz", "fat_path": "fat.nii.gz"}
+    rows = [scan_row(grid(), sequence="dixon", **paths), spine_row(lumbar_spine())]
+    for stage in (LEVELS, MEASURE, QUALITY):
+        rows = run(stage, rows, work_in(tmp_path))
+    row = next(r for r in rows if r["role"] == "muscles")
+    assert reasons(row) == ({("erector_spinae", "left", "OUTLIER")} if is_flagged else set())
+    if is_flagged:
+        assert "dixon_ff_ratio_of_sums 0.55, plausible 0.00 to 0.47" in row["flags"][0]["detail"]
+
+
 def test_jump_between_slices(tmp_path: Path) -> None:
     labels = whole()
     labels[25][labels[25] == LEFT_ES] = 0

@@ -12,6 +12,7 @@ rule aggregate:
         scans="tables/scans.parquet",
         levels="tables/levels.parquet",
         metrics="tables/metrics.parquet",
+        slices="tables/slices.parquet",
         quality="tables/quality.parquet",
         dictionary="tables/dictionary.json",
     log:

@@ -1,4 +1,4 @@
-# Purpose: vertebrae of the sagittal scan -> slices of the axial scan, inside one frame of reference.
+# Purpose: vertebrae of the sagittal scan, of the scan itself or of the levels sheet -> slices of the axial scan.
 # Input: the segment table of a shard. Output: the levels table of that shard; artifacts: nothing but the table.
 # Artifacts are not declared: the engine deletes declared outputs before a job runs, receipts know better.
 rule levels:

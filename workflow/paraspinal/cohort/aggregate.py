@@ -13,20 +13,23 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from paraspinal.cohort.dictionary import write_dictionary
+from paraspinal.cohort.outliers import Limits, outliers, with_outliers
 from paraspinal.cohort.plan import shard_tables
+from paraspinal.cohort.slices import slices_part
 from paraspinal.core.errors import CircuitBreakerError, ResultsError
 from paraspinal.core.files import atomic_path
 from paraspinal.core.registry import INVENTORY_PATH
-from paraspinal.core.schemas import INVENTORY, LEVELS, METRICS, QUALITY, SCANS
+from paraspinal.core.schemas import INVENTORY, LEVELS, METRICS, QUALITY, SCANS, SLICES
 from paraspinal.core.settings import BreakerSettings
 from paraspinal.core.tables import Row, Table
 from paraspinal.core.vocab import Light, Status
 
 
-def aggregate(results: Path, breaker: BreakerSettings) -> dict[str, int]:
+def aggregate(results: Path, breaker: BreakerSettings, limits: Limits | None = None) -> dict[str, int]:
     """Write ``tables/`` from the shard tables of the registry; returns rows per table.
 
-    Raises CircuitBreakerError if too much failed, ResultsError if a stack or scan went missing between stages.
+    With ``limits`` values far from those of the like are flagged. Raises CircuitBreakerError if too much failed,
+    ResultsError if a stack or scan went missing between stages.
     """
     inventory = _inventory(results)
     shards = [
@@ -35,8 +38,9 @@ def aggregate(results: Path, breaker: BreakerSettings) -> dict[str, int]:
     ]
     _check_counts(inventory, shards)
     warned = {row["stack_id"]: row for row in inventory.to_pylist() if row["status"] == Status.WARN.value}
+    far_off = outliers((shard["measure"] for shard in shards), limits) if limits else {}
     for shard in shards:
-        shard["quality"] = _with_late_warnings(shard["quality"], warned)
+        shard["quality"] = with_outliers(_with_late_warnings(shard["quality"], warned), far_off)
     _check_breaker(inventory, shards, breaker)
     visits = _visits(inventory)
     folder = results / "tables"
@@ -45,6 +49,7 @@ def aggregate(results: Path, breaker: BreakerSettings) -> dict[str, int]:
         "scans": _write(SCANS, folder, (_scans(shard["quality"], visits) for shard in shards)),
         "levels": _write(LEVELS, folder, (_levels(shard["levels"]) for shard in shards)),
         "metrics": _write(METRICS, folder, (_metrics(shard["measure"]) for shard in shards)),
+        "slices": _write(SLICES, folder, (slices_part(shard["measure"]) for shard in shards)),
         "quality": _write(QUALITY, folder, (_quality(shard["quality"]) for shard in shards)),
     }
     write_dictionary(folder / "dictionary.json")

@@ -22,8 +22,8 @@ FI_METHODS = {
 }
 LEVEL_SCHEMES = {
     LevelScheme.VERTEBRA_SLAB: (
-        "between the points where the line through the body's centre along the slice normal meets the two end-plate "
-        "planes; slices counted with fractional weights"
+        "between the points where the axis of the body, through its centre, meets the two end-plate planes, cut along "
+        "the slices; slices counted with fractional weights, so that the volume does not depend on their tilt"
     ),
     LevelScheme.VERTEBRA_MID: "at the middle of the vertebral body, linear between the two nearest slices",
     LevelScheme.DISC_MID: "at the middle of the disc, linear between the two nearest slices",

@@ -21,6 +21,7 @@ from paraspinal.cohort.status import header_pass, status
 from paraspinal.core.errors import InputError, ParaspinalError, WorkflowError, find_error
 from paraspinal.core.files import sweep_temporaries, write_text
 from paraspinal.core.identity import Identity
+from paraspinal.core.levels_sheet import load_levels_sheet
 from paraspinal.core.paths import SNAKEFILE
 from paraspinal.core.settings import Settings
 from paraspinal.core.vocab import Status
@@ -41,6 +42,7 @@ def run_workflow(settings: Settings, cores: int, profile: Path | None, more: Seq
     """
     _check_input(settings)
     load_sheets(settings)
+    load_levels_sheet(settings.levels.levels_sheet)
     stage_params("segment", settings)
     Identity.load(settings.private_path)
     results = settings.out_path

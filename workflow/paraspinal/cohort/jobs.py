@@ -24,8 +24,9 @@ def run_job(name: str, results: Path, shard: int | None) -> str:
         return f"ingest: {ingest(settings)}"
     if name == "aggregate":
         from paraspinal.cohort.aggregate import aggregate
+        from paraspinal.cohort.outliers import Limits
 
-        return f"aggregate: rows {aggregate(results, settings.breaker)}"
+        return f"aggregate: rows {aggregate(results, settings.breaker, Limits.of(settings.quality))}"
     if name == "report":
         from paraspinal.stages.report import write_report
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from paraspinal.cohort.outliers import Limits
 from paraspinal.core.digest import code_digest
 from paraspinal.core.files import sha256_file, sha256_json
 from paraspinal.core.paths import PROJECT
@@ -45,7 +46,7 @@ def stage_params(name: str, settings: Settings) -> dict[str, Any]:
     if name in _COHORT_MODULES:
         parameters = {
             "ingest": {"sheets": _sheet_digests(settings)},
-            "aggregate": asdict(settings.breaker),
+            "aggregate": {**asdict(settings.breaker), **asdict(Limits.of(settings.quality))},
             "report": {"page": _page_digest()},
         }[name]
         return {"code": code_digest(_COHORT_MODULES[name]), "parameters": parameters}
@@ -59,7 +60,7 @@ def stage_params(name: str, settings: Settings) -> dict[str, Any]:
 
 def _sheet_digests(settings: Settings) -> list[str]:
     """Digests of the user's sheets, so that an edited one is read; an unreadable one is ingest's to refuse."""
-    paths = [Path(getattr(settings.ingest, name)) for name in SHEETS if getattr(settings.ingest, name)]
+    paths = [Path(getattr(settings.ingest, name)) for name in SHEETS["ingest"] if getattr(settings.ingest, name)]
     return [sha256_file(path) if path.is_file() else "" for path in paths]
 
 

@@ -64,7 +64,7 @@ def settings_of(results: Path) -> Settings:
             "the results folder has no run_config.yaml of a run", hint="start with: paraspinal run"
         ) from None
     # A run begun before a key was added lacks it: the defaults stand below what was recorded.
-    nothing = {"input": "", "ingest": dict.fromkeys(SHEETS, "")}
+    nothing = {"input": "", **{group: dict.fromkeys(names, "") for group, names in SHEETS.items()}}
     return load_settings(read_config(None, merge(merge(config, nothing), {**kept, "out": str(results)})))
 
 

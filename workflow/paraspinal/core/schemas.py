@@ -130,6 +130,12 @@ _SCAN = (
     *_SERIES,
     *_GRID,
     Column("role", TEXT, "muscles (axial, measured) | spine (sagittal, used for levels) | none"),
+    Column(
+        "seeks_own_levels",
+        BOOL,
+        "no sagittal scan shares its frame of reference, and its slices are fine enough to show vertebrae",
+        null_meaning="not a muscle scan",
+    ),
     Column("image_path", TEXT, "image the muscles are outlined on; for Dixon the water image", null_meaning="none"),
     Column("water_path", TEXT, "water image", null_meaning="not Dixon, or missing"),
     Column("fat_path", TEXT, "fat image", null_meaning="not Dixon, or missing"),
@@ -173,9 +179,11 @@ VERTEBRA = pa.struct(
         ("inferior_point_mm", FLOATS),
         ("inferior_normal", FLOATS),
         ("body_area_mm2", FLOAT),
+        ("disc_area_mm2", FLOAT),
         ("confidence", FLOAT),
     ]
 )
+"""``disc_area_mm2`` is that of the disc below."""
 LABEL_UNCERTAINTY = pa.struct([("label", INT), ("entropy", FLOAT), ("flip_disagreement", FLOAT)])
 SLAB = pa.struct(
     [
@@ -215,6 +223,14 @@ _LEVELS = (
     Column("level_source", TEXT, "sagittal_transfer | same_image | manual | none", null_meaning="not measured"),
     Column("level_scan_id", TEXT, "scan the levels come from", null_meaning="no levels"),
     Column("level_reason_code", TEXT, "why there are no levels", null_meaning="levels are resolved"),
+    Column("level_detail", TEXT, "a few words on that", null_meaning="levels are resolved"),
+    Column(
+        "level_shift_mm",
+        FLOATS,
+        "how far the patient seems to have moved from the scan the levels come from to this one, LPS",
+        "mm",
+        null_meaning="not judged: no sagittal scan, or too little of it in view",
+    ),
 )
 
 LEVELS_SHARD = Table(
@@ -259,6 +275,7 @@ _METRIC_VALUES = (
     Column("fi_eroded", FLOAT, "fi of the mask eroded by one voxel in plane", "1", "see fi_method", "fi is null"),
     Column("fi_dilated", FLOAT, "fi of the mask dilated by one voxel in plane", "1", "see fi_method", "fi is null"),
     Column("fi_reason_code", TEXT, "why fi is null", "", "", "fi is given"),
+    Column("bias_correction", TEXT, "n4 | none: what was done to the image before fi", "", "", "no method applies"),
     Column("level_source", TEXT, "sagittal_transfer | same_image | manual | none"),
     Column("level_numbering", TEXT, "counted_from_sacrum | assumed | manual | unresolved"),
     Column("level_confidence", FLOAT, "trust in the level, 0 to 1", "1", "", "levels are unresolved"),
@@ -287,6 +304,9 @@ METRIC = pa.struct(
     [(c.name, c.type) for c in METRICS.columns if c.name not in ("subject", "session", "scan_id", "activity_id")]
 )
 
+SLICE_AREAS = pa.struct([("muscle", TEXT), ("side", TEXT), ("csa_mm2", FLOATS)])
+"""One muscle in every slice of a scan in stored order; null where the label map does not show it."""
+
 MEASURE = Table(
     "measure",
     "One row per scan with its metric rows.",
@@ -295,6 +315,7 @@ MEASURE = Table(
         *_SEGMENT,
         *_LEVELS,
         Column("metrics", pa.list_(METRIC), "metric rows of the scan", null_meaning="not measured"),
+        Column("areas", pa.list_(SLICE_AREAS), "cross-sections slice by slice", null_meaning="not measured"),
         *STATE,
         _RECEIPT,
     ),
@@ -374,4 +395,16 @@ QUALITY = Table(
     ("subject", "session", "scan_id", "muscle", "side", "level", "reason_code"),
 )
 
-COHORT_TABLES = (INVENTORY, SCANS, LEVELS, METRICS, QUALITY)
+SLICES = Table(
+    "slices",
+    "One row per measured scan, muscle, side and slice: the cross-sections that the metrics are made of.",
+    (
+        *_METRIC_KEYS[:5],
+        Column("slice", INT, "slice, counted from 0 in the order of the converted image", "slice"),
+        Column("csa_mm2", FLOAT, "anatomical cross-section in this slice", "mm2", "", "the label map shows none here"),
+        _RECEIPT,
+    ),
+    ("subject", "session", "scan_id", "muscle", "side", "slice"),
+)
+
+COHORT_TABLES = (INVENTORY, SCANS, LEVELS, METRICS, SLICES, QUALITY)

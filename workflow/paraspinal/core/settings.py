@@ -13,8 +13,8 @@ import yaml
 from paraspinal.core.errors import ConfigError
 from paraspinal.core.paths import DEFAULT_CONFIG, PROJECT, SCHEMAS
 
-SHEETS = ("people_sheet", "override_sheet")
-"""Keys of ``ingest`` that name the user's sheets."""
+SHEETS = {"ingest": ("people_sheet", "override_sheet"), "levels": ("levels_sheet",)}
+"""Keys, by group, that name the user's sheets."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class LevelsSettings:
     """Finding levels."""
 
     max_disc_angle_deg: float
+    max_shift_mm: float
+    levels_sheet: str
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class MeasureSettings:
 
     min_coverage_frac: float
     min_ring_ff_frac: float
+    n4: bool
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class QualitySettings:
     max_side_ratio: float
     max_csa_jump_frac: float
     max_component_frac: float
+    max_robust_z: float
+    min_peers: int
 
 
 @dataclass(frozen=True)
@@ -103,12 +108,13 @@ class Settings:
 
     def public(self) -> dict[str, Any]:
         """The configuration as it may stand in the results: without what :meth:`private_paths` names."""
-        hidden = {"input": "(private)", "ingest": dict.fromkeys(SHEETS, "(private)")}
-        return merge({**asdict(self), "out": "."}, hidden)
+        hidden = {group: dict.fromkeys(names, "(private)") for group, names in SHEETS.items()}
+        return merge({**asdict(self), "out": "."}, {"input": "(private)", **hidden})
 
     def private_paths(self) -> dict[str, Any]:
         """Paths that may name people, nested as in the configuration: the input and the user's sheets."""
-        return {"input": self.input, "ingest": {name: getattr(self.ingest, name) for name in SHEETS}}
+        sheets = {group: {name: getattr(getattr(self, group), name) for name in SHEETS[group]} for group in SHEETS}
+        return {"input": self.input, **sheets}
 
 
 _GROUPS = {
@@ -137,8 +143,8 @@ def load_settings(config: dict[str, Any]) -> Settings:
         error = errors[0]
         where = ".".join(str(p) for p in error.path) or "the top level"
         raise ConfigError(f"configuration, {where}: {error.message}", hint="config/config.yaml lists every key")
-    sheets = {name: _absolute(config["ingest"][name]) for name in SHEETS}
-    absolute = {"out": _absolute(config["out"]), "input": _absolute(config["input"]), "ingest": sheets}
+    sheets = {group: {name: _absolute(config[group][name]) for name in names} for group, names in SHEETS.items()}
+    absolute = {"out": _absolute(config["out"]), "input": _absolute(config["input"]), **sheets}
     found = merge(config, absolute)
     if not config["private_dir"].startswith("~"):  # somebody's home stays ``~``, for this is written into the results
         found["private_dir"] = _absolute(config["private_dir"])

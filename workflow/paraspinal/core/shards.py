@@ -67,14 +67,21 @@ class Work:
         return self.shared[name]
 
 
+def by_role(recipe: Activity, rows: list[Row], _: Settings) -> Activity:
+    """Keep of a recipe the models for the roles of these scans."""
+    roles = {row.get("role") for row in rows}
+    return replace(recipe, models={role: sha256 for role, sha256 in recipe.models.items() if role in roles})
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage of the road.
 
     ``process`` maps the rows of one unit of work (columns of ``reads``) to rows (columns of ``writes`` without
     ``activity_id``); a unit is a session, or a single row where ``is_per_row``. ``parameters`` picks exactly the
-    settings it depends on, ``models`` names the weights it may use (role of the scan to sha256; a unit depends on
-    those of its roles only), ``tools`` the versions of outside tools that can change results.
+    settings it depends on, ``models`` names the weights it may use (by the role of scans they are for), ``tools``
+    the versions of outside tools that can change results. ``narrow`` takes from all that what the given unit does not
+    depend on: as it stands, the models of other roles.
     """
 
     name: str
@@ -86,6 +93,7 @@ class Stage:
     models: Callable[[Settings], dict[str, str]] = lambda settings: {}
     tools: Callable[[], dict[str, str]] = dict
     is_per_row: bool = False
+    narrow: Callable[[Activity, list[Row], Settings], Activity] = by_role
 
     @property
     def code(self) -> str:
@@ -107,12 +115,8 @@ class Stage:
 
 def applied(recipe: Activity, rows: list[Row]) -> Activity:
     """Describe a recipe applied to a unit; how upstream got its rows does not matter, only what they say."""
-    roles = {row.get("role") for row in rows}
-    return replace(
-        recipe,
-        models={role: sha256 for role, sha256 in recipe.models.items() if role in roles},
-        inputs_sha256=sha256_json([{k: v for k, v in row.items() if k != "activity_id"} for row in rows]),
-    )
+    inputs = [{k: v for k, v in row.items() if k != "activity_id"} for row in rows]
+    return replace(recipe, inputs_sha256=sha256_json(inputs))
 
 
 @dataclass(frozen=True)
@@ -218,7 +222,7 @@ def _run_shard(stage: Stage, before: str, results: Path, settings: Settings, sha
     for number, (unit, rows) in enumerate(units):
         _report_progress(results, stage.name, shard, number, len(units))
         path = receipt_path(results, stage.name, unit)
-        activity = applied(recipe, rows)
+        activity = applied(stage.narrow(recipe, rows, settings), rows)
         receipt = Receipt.read(path)
         if receipt and receipt.activity.id == activity.id and receipt.still_holds(results):
             reused += 1

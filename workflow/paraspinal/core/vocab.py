@@ -65,6 +65,7 @@ class Reason(StrEnum):
     SEG_IMPLAUSIBLE = "SEG_IMPLAUSIBLE"
     LEVEL_UNRESOLVED = "LEVEL_UNRESOLVED"
     LSTV_SUSPECTED = "LSTV_SUSPECTED"
+    PATIENT_MOVED = "PATIENT_MOVED"  # between the scan the levels come from and the scan they are for
     COVERAGE_PARTIAL = "COVERAGE_PARTIAL"
     FOV_TRUNCATED = "FOV_TRUNCATED"
     FI_UNIMODAL = "FI_UNIMODAL"
@@ -186,6 +187,13 @@ class FiMethod(StrEnum):
     DIXON_PDFF_MAP = "dixon_pdff_map"
     T1T2_SAT_ANCHORED = "t1t2_sat_anchored"
     T1T2_GMM3_MUSCLEMAP = "t1t2_gmm3_musclemap"
+
+
+class BiasCorrection(StrEnum):
+    """What was done to the brightness of an image before fat was read off it."""
+
+    NONE = "none"
+    N4 = "n4"
 
 
 class Light(StrEnum):

@@ -35,18 +35,12 @@ class LevelSpan:
 def level_spans(anatomy: Anatomy) -> list[LevelSpan]:
     """List the spans of the lumbar vertebrae and discs, cranial to caudal.
 
-    The slab of a vertebra is cut where the vertical line through the centre of its body crosses its two end plates.
+    The slab of a vertebra is cut at the heights where the axis of its body meets its two end plates.
     """
     spans = []
     planes = {name: ends for name, ends in anatomy.level_planes().items() if name.startswith("L")}
-
-    def height(centre: np.ndarray, point: np.ndarray, normal: np.ndarray) -> float:
-        """Height at which the vertical line through `centre` crosses a plane."""
-        return float(point[2] - ((centre - point)[:2] @ normal[:2]) / normal[2])
-
     for name, ends in planes.items():
-        low = height(ends.centre_mm, ends.inferior_point_mm, ends.inferior_normal)
-        high = height(ends.centre_mm, ends.superior_point_mm, ends.superior_normal)
+        low, high = float(ends.inferior_point_mm[2]), float(ends.superior_point_mm[2])
         middle = float(ends.centre_mm[2])
         spans.append(LevelSpan(name, LevelScheme.VERTEBRA_SLAB, low, high))
         spans.append(LevelSpan(name, LevelScheme.VERTEBRA_MID, middle, middle))

@@ -21,6 +21,9 @@ MIN_SLICES = 3
 """Fewer slices cover no level and give no spine."""
 MAX_TILT_DEG = 45.0
 """Oblique slices closer than this to axial cut across the muscles."""
+MAX_OWN_SPACING_MM = 5.0
+MIN_OWN_EXTENT_MM = 100.0
+"""Axial slices this close over this length show three vertebrae when looked at from the side."""
 MUSCLES, SPINE, NO_ROLE = "muscles", "spine", "none"
 WEIGHTED = (Sequence.T1W, Sequence.T2W, Sequence.PDW, Sequence.FLAIR, Sequence.STIR)
 
@@ -36,7 +39,19 @@ def harmonize_session(rows: list[Row], work: Work) -> list[Row]:
     for found in dixon_sets(dixon):
         scan = _dixon_scan(found)
         scans += guarded(lambda scan=scan, found=found: [_checked(scan, found, work)], [scan])  # type: ignore[misc]
-    return scans
+    return [{**scan, "seeks_own_levels": seeks_own_levels(scan, scans)} for scan in scans]
+
+
+def seeks_own_levels(scan: Row, scans: list[Row]) -> bool | None:
+    """Whether a muscle scan has to find its vertebrae itself, and its slices lie close enough to show them."""
+    if scan["role"] != MUSCLES:
+        return None
+    frame, n_slices, spacing_mm = scan["frame_of_reference_id"], scan["size"][2], scan["spacing_mm"][2]
+    has_spine = frame is not None and any(
+        other["role"] == SPINE and Status(other["status"]).is_usable and other["frame_of_reference_id"] == frame
+        for other in scans
+    )
+    return not has_spine and spacing_mm <= MAX_OWN_SPACING_MM and n_slices * spacing_mm >= MIN_OWN_EXTENT_MM
 
 
 def _base(row: Row, members: list[Row]) -> Row:

@@ -1,23 +1,15 @@
-"""The user's two sheets, checked whole before anything is written: who is who, and what the headers got wrong.
-
-Both are tab-separated UTF-8 text with a header line. Errors name the row, counted as a spreadsheet does, and the
-column. They never quote a cell or the path of a sheet: either may name a person.
-"""
+"""The user's two sheets, checked whole before anything is written: who is who, and what the headers got wrong."""
 
 from __future__ import annotations
 
-import csv
-import io
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import TypeVar
 
 from paraspinal.core.errors import ConfigError
-from paraspinal.core.identity import SHORT_LENGTH
 from paraspinal.core.settings import Settings
+from paraspinal.core.sheets import SHORT_ID, Cells, read_sheet
 from paraspinal.core.vocab import BodyRegion, DixonPart, Sequence
 
 PEOPLE, OVERRIDE = "people sheet", "override sheet"
@@ -26,9 +18,6 @@ CONDITIONS = ("path", "patient_id", "study_uid", "series_uid")
 CORRECTIONS = ("sequence", "dixon_part", "is_fat_suppressed", "body_region", "use")
 """Columns of the override sheet that change something; at least one of them is there."""
 
-Cells = dict[str, str]
-"""The cells of a row by column, stripped; empty where the sheet lacks the column."""
-_ID = re.compile(rf"[a-z2-7]{{{SHORT_LENGTH}}}")
 _Word = TypeVar("_Word", bound=StrEnum)
 
 
@@ -65,67 +54,12 @@ class Sheets:
 
 def load_sheets(settings: Settings) -> Sheets:
     """Read and check the sheets of a run. Raises ConfigError naming the row and the column that is wrong."""
-    people = _read(settings.ingest.people_sheet, PEOPLE, ("person",), CONDITIONS, ("visit",))
-    overrides = _read(settings.ingest.override_sheet, OVERRIDE, ("id",), CORRECTIONS)
+    people = read_sheet(settings.ingest.people_sheet, PEOPLE, ("person",), CONDITIONS, ("visit",))
+    overrides = read_sheet(settings.ingest.override_sheet, OVERRIDE, ("id",), CORRECTIONS)
     return Sheets(
         tuple(_person(number, cells) for number, cells in people),
         tuple(_override(number, cells) for number, cells in _unique(overrides)),
     )
-
-
-def _read(
-    path: str, sheet: str, needed: tuple[str, ...], some_of: tuple[str, ...], more: tuple[str, ...] = ()
-) -> list[tuple[int, Cells]]:
-    """Read (row number, cells) of a sheet with its ``needed`` columns, at least one of ``some_of`` and ``more``."""
-    if not path:
-        return []
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise ConfigError(f"the {sheet} is not UTF-8 text", hint="save it as tab-separated text") from None
-    except (OSError, ValueError):
-        raise ConfigError(f"the {sheet} cannot be read", hint="check its path and permissions") from None
-    reader = csv.reader(io.StringIO(text), delimiter="\t", strict=True)
-    rows: list[tuple[int, list[str]]] = []
-    try:
-        rows.extend((number, [cell.strip() for cell in row]) for number, row in enumerate(reader, start=1))
-    except csv.Error:
-        raise ConfigError(f"{sheet}, row {len(rows) + 1}: not tab-separated text", hint="check its quotes") from None
-    rows = [(number, row) for number, row in rows if any(row)]
-    if not rows:
-        raise ConfigError(f"the {sheet} is empty", hint="the first line names the columns")
-    columns = _columns(rows[0][1], sheet, needed, some_of, more)
-    return [(number, _cells(number, row, sheet, columns, needed)) for number, row in rows[1:]]
-
-
-def _columns(
-    names: list[str], sheet: str, needed: tuple[str, ...], some_of: tuple[str, ...], more: tuple[str, ...]
-) -> list[str]:
-    """Check the header line, which may be a row of data by mistake and so is not quoted either."""
-    known = (*needed, *some_of, *more)
-    hint = f"tab-separated, with the columns {', '.join(known)}"
-    names = [name.lower() for name in names]
-    for place, name in enumerate(names, start=1):
-        if name not in known:
-            raise ConfigError(f"{sheet}, row 1: column {place} has no known name", hint=hint)
-        if name in names[: place - 1]:
-            raise ConfigError(f"{sheet}, row 1: column {name} is there twice", hint=hint)
-    for name in needed:
-        if name not in names:
-            raise ConfigError(f"{sheet}, row 1: there is no column {name}", hint=hint)
-    if not set(some_of) & set(names):
-        raise ConfigError(f"{sheet}, row 1: there is no column {' or '.join(some_of)}", hint=hint)
-    return names
-
-
-def _cells(number: int, row: list[str], sheet: str, columns: list[str], needed: tuple[str, ...]) -> Cells:
-    if any(row[len(columns) :]):
-        raise ConfigError(f"{sheet}, row {number}: more cells than columns", hint="one tab between two cells")
-    cells = dict(zip(columns, row, strict=False))
-    for name in needed:
-        if not cells.get(name):
-            raise ConfigError(f"{sheet}, row {number}, column {name}: empty", hint="every row needs one")
-    return cells
 
 
 def _person(number: int, cells: Cells) -> PersonRow:
@@ -150,7 +84,7 @@ def _unique(rows: Iterable[tuple[int, Cells]]) -> list[tuple[int, Cells]]:
 
 
 def _override(number: int, cells: Cells) -> OverrideRow:
-    if not _ID.fullmatch(cells["id"]):
+    if not SHORT_ID.fullmatch(cells["id"]):
         hint = "a stack_id, series_id or protocol_id of the inventory"
         raise ConfigError(f"{OVERRIDE}, row {number}, column id: not an id", hint=hint)
     sequence = _word(number, cells, "sequence", Sequence)

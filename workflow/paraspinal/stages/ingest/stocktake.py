@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from paraspinal.core.archives import folder_of
 from paraspinal.core.identity import Identity
+from paraspinal.core.levels_sheet import load_levels_sheet, unmet
 from paraspinal.core.settings import Settings
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import Plane, Reason, Sequence, Status
@@ -53,14 +54,22 @@ def stocktake(settings: Settings, report: Report) -> Iterator[tuple[Stock, PassT
         limits = settings.ingest
         max_archive_bytes = int(limits.max_archive_gib * 2**30)
         tally = refresh(walk(root, skip=ours), root, cache, limits.workers, max_archive_bytes, report)
-        _fill(stock, cache, identity, sheets, root, limits.max_series_files)
+        _fill(stock, cache, identity, sheets, root, limits.max_series_files, settings.levels.levels_sheet)
         yield stock, tally
     finally:
         stock.close()
         cache.close()
 
 
-def _fill(stock: Stock, cache: Cache, identity: Identity, sheets: Sheets, root: bytes, max_files: int) -> None:
+def _fill(
+    stock: Stock,
+    cache: Cache,
+    identity: Identity,
+    sheets: Sheets,
+    root: bytes,
+    max_files: int,
+    levels_sheet: str,
+) -> None:
     people, overrides = PeopleSheet(sheets.people, root), Overrides(sheets.overrides)
     who = Who(cache.claims(), people)
     broken: Counter[bytes] = Counter()
@@ -73,7 +82,9 @@ def _fill(stock: Stock, cache: Cache, identity: Identity, sheets: Sheets, root: 
         for visit, part in who.visits(files):
             for stack in [nifti_stack(*part[0])] if key.startswith("n|") else stacks_of(part, max_files):
                 _add(stock, stack, visit, identity, overrides)
-    for sheet, n_unmet in (("people", people.n_unmet), ("override", overrides.n_unmet)):
+    named = load_levels_sheet(levels_sheet)
+    by_hand = unmet(named, (row[name] for row in stock.rows() for name in ("stack_id", "series_id"))) if named else 0
+    for sheet, n_unmet in (("people", people.n_unmet), ("override", overrides.n_unmet), ("levels", by_hand)):
         if n_unmet:
             log.warning("rows of the %s sheet that match nothing in the input: %d", sheet, n_unmet)
     _drop_resent(stock)

@@ -9,7 +9,7 @@ import numpy as np
 from paraspinal.core.levels import LUMBAR_BLOCK, STACK, level_by_name
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import LevelScheme, Reason
-from paraspinal.stages.levels.slabs import Stack, Vector, Weights
+from paraspinal.stages.levels.slabs import MAX_TILT_DEG, Stack, Vector, Weights
 from paraspinal.stages.levels.spine import Disc, Vertebra, discs_of, least_confidence, mean_axis
 
 FULL_COVERAGE = 1.0 - 1e-9
@@ -22,8 +22,8 @@ Covered = tuple[Weights, float] | None
 
 def unresolved_slabs(stack: Stack) -> list[Slab]:
     """Levels of a scan without a spine: one that says so, and the stack."""
-    none = _slab(stack, None, LevelScheme.NONE, None, reason=Reason.LEVEL_UNRESOLVED)
-    return [none, _stack_slab(stack)]
+    none = slab_of(stack, None, LevelScheme.NONE, None, reason=Reason.LEVEL_UNRESOLVED)
+    return [none, stack_slab(stack)]
 
 
 def resolved_slabs(stack: Stack, vertebrae: Sequence[Vertebra], max_disc_angle_deg: float) -> list[Slab]:
@@ -36,16 +36,15 @@ def resolved_slabs(stack: Stack, vertebrae: Sequence[Vertebra], max_disc_angle_d
     discs = [d for d in discs_of(vertebrae) if level_by_name(d.level).is_measured]
     group = disc_of_group(stack, vertebrae, discs, max_disc_angle_deg)
     if group is not None:
-        whole = np.ones(stack.n_slices), 1.0
-        stacked = _slab(stack, group.level, LevelScheme.DISC_STACK, whole, group.confidence, group.mid.normal)
-        return [stacked, _disc_slab(stack, group), _stack_slab(stack)]
+        stacked = _disc_slab(stack, group, LevelScheme.DISC_STACK, (np.ones(stack.n_slices), 1.0))
+        return [stacked, _disc_mid(stack, group), stack_slab(stack)]
     slabs = []
     for vertebra in vertebrae:
         if level_by_name(vertebra.level).is_measured:
             slabs += _vertebra_slabs(stack, vertebra)
-    slabs += [_disc_slab(stack, disc) for disc in discs]
+    slabs += [_disc_mid(stack, disc) for disc in discs]
     slabs += _block_slab(stack, vertebrae)
-    return [*slabs, _stack_slab(stack)]
+    return [*slabs, stack_slab(stack)]
 
 
 def disc_of_group(
@@ -67,12 +66,18 @@ def disc_of_group(
 
 
 def vertebra_ends(stack: Stack, vertebra: Vertebra) -> tuple[float, float] | None:
-    """Positions where the line through the body centre along the slice normal crosses the two end plates."""
+    """Positions of the points where the axis of the body, through its centre, meets the two end plates.
+
+    The axis is the mean normal of the plates. Slices through these points hold the same length of muscle however they
+    are tilted: n_slices * spacing / |cos tilt| is the height of the body, so that volumes do not depend on the tilt.
+    """
     if vertebra.superior is None or vertebra.inferior is None:
         return None
-    top = stack.crossing(vertebra.centre_mm, vertebra.superior)
-    bottom = stack.crossing(vertebra.centre_mm, vertebra.inferior)
-    return None if top is None or bottom is None else (top, bottom)
+    axis = mean_axis(vertebra.plates)
+    if axis is None or stack.angle_deg(axis) > MAX_TILT_DEG:
+        return None
+    top, bottom = (p.crossed_by(vertebra.centre_mm, axis) for p in (vertebra.superior, vertebra.inferior))
+    return stack.position(top), stack.position(bottom)
 
 
 def vertebra_cover(stack: Stack, vertebra: Vertebra) -> Covered:
@@ -89,14 +94,18 @@ def _vertebra_slabs(stack: Stack, vertebra: Vertebra) -> list[Slab]:
         LevelScheme.VERTEBRA_MID: None if ends is None else stack.plane(sum(ends) / 2),
     }
     return [
-        _slab(stack, vertebra.level, scheme, covered, vertebra.confidence, axis, vertebra)
+        slab_of(stack, vertebra.level, scheme, covered, vertebra.confidence, axis, vertebra)
         for scheme, covered in cover.items()
     ]
 
 
-def _disc_slab(stack: Stack, disc: Disc) -> Slab:
-    covered = stack.plane(stack.position(disc.mid.point_mm))
-    return _slab(stack, disc.level, LevelScheme.DISC_MID, covered, disc.confidence, disc.mid.normal)
+def _disc_mid(stack: Stack, disc: Disc) -> Slab:
+    return _disc_slab(stack, disc, LevelScheme.DISC_MID, stack.plane(stack.position(disc.mid.point_mm)))
+
+
+def _disc_slab(stack: Stack, disc: Disc, scheme: LevelScheme, covered: Covered) -> Slab:
+    slab = slab_of(stack, disc.level, scheme, covered, disc.confidence, disc.mid.normal)
+    return {**slab, "disc_area_mm2": disc.area_mm2}
 
 
 def _block_slab(stack: Stack, vertebrae: Sequence[Vertebra]) -> list[Slab]:
@@ -108,14 +117,14 @@ def _block_slab(stack: Stack, vertebrae: Sequence[Vertebra]) -> list[Slab]:
     top, bottom = vertebra_ends(stack, inside[0]), vertebra_ends(stack, inside[-1])
     covered = None if top is None or bottom is None else stack.slab(top[0], bottom[1])
     axis = mean_axis([p for v in inside for p in v.plates])
-    return [_slab(stack, block.name, LevelScheme.SLICE_BLOCK, covered, least_confidence(inside), axis)]
+    return [slab_of(stack, block.name, LevelScheme.SLICE_BLOCK, covered, least_confidence(inside), axis)]
 
 
-def _stack_slab(stack: Stack) -> Slab:
-    return _slab(stack, STACK, LevelScheme.SLICE_BLOCK, (np.ones(stack.n_slices), 1.0))
+def stack_slab(stack: Stack) -> Slab:
+    return slab_of(stack, STACK, LevelScheme.SLICE_BLOCK, (np.ones(stack.n_slices), 1.0))
 
 
-def _slab(
+def slab_of(
     stack: Stack,
     level: str | None,
     scheme: LevelScheme,
@@ -125,6 +134,7 @@ def _slab(
     vertebra: Vertebra | None = None,
     reason: Reason | None = None,
 ) -> Slab:
+    """Describe a level; ``axis`` is the direction of the body there, and the reason follows from what is covered."""
     if reason is None and covered is None:
         reason = Reason.LEVEL_UNRESOLVED
     elif reason is None and covered is not None and covered[1] < FULL_COVERAGE:
@@ -137,7 +147,7 @@ def _slab(
         "confidence": confidence,
         "slice_tilt_deg": None if axis is None else stack.angle_deg(axis),
         "body_area_mm2": vertebra.body_area_mm2 if vertebra else None,
-        "disc_area_mm2": None,  # discs are found as planes, their area is not measured
+        "disc_area_mm2": None,
         "centre_mm": vertebra.centre_mm.tolist() if vertebra else None,
         "reason_code": None if reason is None else reason.value,
     }

@@ -16,8 +16,8 @@ from paraspinal.core.geometry import Grid
 Vector = NDArray[np.float64]
 Weights = NDArray[np.float64]
 
-MAX_PLATE_TILT_DEG = 60.0
-"""An end plate steeper than this to the slices bounds no level on them: the crossing would lie far outside the body."""
+MAX_TILT_DEG = 60.0
+"""A body steeper than this to the slices has no level on them: they would cut it lengthwise, not across."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,11 @@ class Plane:
             return None
         return cls(np.asarray(point_mm, dtype=np.float64), vector / length)
 
+    def crossed_by(self, through_mm: Vector, axis: Vector) -> Vector:
+        """Where the line through a point (3,) along ``axis`` (3,) meets the plane, (3,); they must not be parallel."""
+        step = float((self.point_mm - through_mm) @ self.normal) / float(axis @ self.normal)
+        return np.asarray(through_mm + step * axis)
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -56,14 +61,6 @@ class Stack:
     def position(self, point_mm: Vector) -> float:
         """Position of a point (3,) along the normal, in slices from the first."""
         return float(self.normal @ (point_mm - self.origin_mm)) / self.spacing_mm
-
-    def crossing(self, through_mm: Vector, plane: Plane) -> float | None:
-        """Position where the line through a point along the normal crosses a plane; None if the plane is too steep."""
-        slope = float(self.normal @ plane.normal)
-        if abs(slope) < np.cos(np.radians(MAX_PLATE_TILT_DEG)):
-            return None
-        step_mm = float((plane.point_mm - through_mm) @ plane.normal) / slope
-        return self.position(through_mm) + step_mm / self.spacing_mm
 
     def slab(self, first: float, last: float) -> tuple[Weights, float]:
         """Weigh the slices of the slab between two positions (any order).

@@ -20,13 +20,14 @@ _NUMBERING_RANK = {LevelNumbering.MANUAL: 0, LevelNumbering.COUNTED_FROM_SACRUM:
 
 @dataclass(frozen=True)
 class Vertebra:
-    """A vertebra: centre of its body (LPS mm) and its end plates, None where one was not found."""
+    """A vertebra: centre of its body (LPS mm) and its end plates, None where one was not found; the disc is below."""
 
     level: str
     centre_mm: Vector
     superior: Plane | None
     inferior: Plane | None
     body_area_mm2: float | None
+    disc_area_mm2: float | None
     confidence: float | None
 
     @classmethod
@@ -38,6 +39,7 @@ class Vertebra:
             superior=Plane.of(found["superior_point_mm"], found["superior_normal"]),
             inferior=Plane.of(found["inferior_point_mm"], found["inferior_normal"]),
             body_area_mm2=found["body_area_mm2"],
+            disc_area_mm2=found["disc_area_mm2"],
             confidence=found["confidence"],
         )
 
@@ -53,6 +55,7 @@ class Disc:
 
     level: str
     mid: Plane
+    area_mm2: float | None
     confidence: float | None
 
 
@@ -72,7 +75,8 @@ def discs_of(vertebrae: Sequence[Vertebra]) -> list[Disc]:
         normal = mean_axis([upper.inferior, lower.superior])
         point = (upper.inferior.point_mm + lower.superior.point_mm) / 2
         if normal is not None:
-            discs.append(Disc(level.name, Plane(point, normal), least_confidence([upper, lower])))
+            plane, trust = Plane(point, normal), least_confidence([upper, lower])
+            discs.append(Disc(level.name, plane, upper.disc_area_mm2, trust))
     return discs
 
 
@@ -91,29 +95,44 @@ def least_confidence(parts: Sequence[Vertebra]) -> float | None:
     return None if not values or any(v is None for v in values) else min(v for v in values if v is not None)
 
 
-def choose_spine_scan(scan: Row, rows: Sequence[Row]) -> Row | None:
-    """Choose the spine scan that gives a scan its levels; None if there is none.
-
-    It must be usable, have numbered vertebrae and share the scan's frame of reference: only then are its millimetres
-    the scan's. Of several, the better numbering wins, then more vertebrae, then higher mean confidence, then the
-    lower ``scan_id``.
-    """
-    frame = scan.get("frame_of_reference_id")
-    if frame is None:
-        return None
-    fit = [
-        row
-        for row in rows
-        if row["role"] == "spine"
-        and Status(row["status"]).is_usable
-        and row.get("frame_of_reference_id") == frame
+def has_levels(row: Row) -> bool:
+    """Whether a scan is usable and shows numbered vertebrae."""
+    return (
+        Status(row["status"]).is_usable
         and row.get("level_numbering") in _NUMBERING_RANK
         and any(level_by_name(v.level).kind is LevelKind.VERTEBRA for v in vertebrae_of(row))
-    ]
-    return min(fit, key=_preference, default=None)
+    )
 
 
-def _preference(row: Row) -> tuple[int, int, float, str]:
+def choose_spine_scan(scan: Row, rows: Sequence[Row]) -> Row | None:
+    """Choose the scan that gives a scan its levels, which may be itself; None if there is none.
+
+    It must be usable, have numbered vertebrae and share the scan's frame of reference: only then are its millimetres
+    the scan's. Of several, the better numbering wins, then a scan made for the spine, then more vertebrae, then higher
+    mean confidence, then the lower ``scan_id``.
+    """
+    frame = scan.get("frame_of_reference_id")
+    fit = [row for row in rows if row["role"] == "spine" and frame and row.get("frame_of_reference_id") == frame]
+    return min([row for row in [*fit, scan] if has_levels(row)], key=_preference, default=None)
+
+
+def why_none(scan: Row, rows: Sequence[Row]) -> str:
+    """Say in a few words why no scan gives this one its levels."""
+    spines = [row for row in rows if row["role"] == "spine" and Status(row["status"]).is_usable]
+    frame = scan.get("frame_of_reference_id")
+    if scan["vertebrae"]:
+        return "no sagittal scan to go by, and the vertebrae in the scan itself could not be numbered"
+    if not spines:
+        return "no usable sagittal scan in the session"
+    if frame is None:
+        return "the scan has no frame of reference, so that no sagittal scan can be laid on it"
+    if all(row.get("frame_of_reference_id") != frame for row in spines):
+        return "no sagittal scan in the same frame of reference"
+    return "the vertebrae of the sagittal scan could not be numbered"
+
+
+def _preference(row: Row) -> tuple[int, bool, int, float, str]:
     vertebrae = vertebrae_of(row)
     trust = float(np.mean([v.confidence or 0.0 for v in vertebrae]))
-    return _NUMBERING_RANK[LevelNumbering(row["level_numbering"])], -len(vertebrae), -trust, row["scan_id"]
+    rank = _NUMBERING_RANK[LevelNumbering(row["level_numbering"])]
+    return rank, row["role"] != "spine", -len(vertebrae), -trust, row["scan_id"]

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
+import SimpleITK as sitk
+
 from paraspinal.core.errors import DataError
 from paraspinal.core.geometry import tilt_deg
 from paraspinal.core.labels import muscle_labels
+from paraspinal.core.receipts import Activity
 from paraspinal.core.schemas import LEVELS_SHARD, MEASURE
-from paraspinal.core.shards import Stage, Work, per_item
+from paraspinal.core.settings import Settings
+from paraspinal.core.shards import Stage, Work, by_role, per_item
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import LevelNumbering, LevelScheme, LevelSource, Muscle, Reason, Side, Status
 from paraspinal.stages.measure.fat import FatProfile, no_fat, profile_of
 from paraspinal.stages.measure.marrow import SOUND_FRAC
-from paraspinal.stages.measure.regions import regions_of
-from paraspinal.stages.measure.scan import LabelMap, fat_methods, marrow_of
+from paraspinal.stages.measure.regions import Region, regions_of
+from paraspinal.stages.measure.scan import BRIGHTNESS_SEQUENCES, LabelMap, fat_methods, marrow_of
 from paraspinal.stages.measure.size import Slices, asymmetry_pct, size_of, weights_of
 
 
@@ -48,7 +55,19 @@ def measure(row: Row, work: Work) -> Row:
         for (muscle, side), size in sizes.items():
             base = {**_origin(row, slab), **size, "muscle": muscle.value, "side": side.value}
             metrics += [{**base, **fat} for fat in _fat(slab, size, profiles[codes[muscle, side]], reason)]
-    return {**row, "metrics": metrics, **_state(row, missing)}
+    return {**row, "metrics": metrics, "areas": _areas(regions), **_state(row, missing)}
+
+
+def _areas(regions: Mapping[int, Region]) -> list[Row]:
+    """Cross-sections of every muscle slice by slice; null, never 0, where the label map shows none."""
+    return [
+        {
+            "muscle": muscle.value,
+            "side": side.value,
+            "csa_mm2": [mm2 or None for mm2 in regions[code].area_mm2.tolist()],
+        }
+        for (muscle, side), code in muscle_labels().items()
+    ]
 
 
 def _judged_by_marrow(row: Row, marrow: float | None) -> Row:
@@ -74,7 +93,7 @@ def _add_asymmetry(sizes: dict[tuple[Muscle, Side], Row]) -> None:
 def _fat(slab: Row, size: Row, profiles: list[FatProfile], reason: Reason | None) -> list[Row]:
     """The columns on fat: one row per method, or one row that says why there is none."""
     if reason is not None:
-        return [{"fi_method": None, "fcsa_mm2": None, **no_fat(reason)}]
+        return [{"fi_method": None, "fcsa_mm2": None, "bias_correction": None, **no_fat(reason)}]
     acsa, weights = size.get("acsa_mm2"), weights_of(slab)
     rows: list[Row] = []
     for profile in profiles:
@@ -83,7 +102,8 @@ def _fat(slab: Row, size: Row, profiles: list[FatProfile], reason: Reason | None
         else:
             fat = dict(profile.at(weights))
         fcsa = None if acsa is None or fat["fi"] is None else acsa * (1.0 - fat["fi"])
-        rows.append({"fi_method": profile.method.value, "fcsa_mm2": fcsa, **fat})
+        bias = profile.by.bias_correction.value
+        rows.append({"fi_method": profile.by.method.value, "fcsa_mm2": fcsa, "bias_correction": bias, **fat})
     return rows
 
 
@@ -107,12 +127,21 @@ def _state(row: Row, missing: list[int]) -> Row:
     return {"status": Status.WARN.value, "reason_code": Reason.SEG_PARTIAL.value, "detail": detail}
 
 
+def _narrow(recipe: Activity, rows: list[Row], settings: Settings) -> Activity:
+    """N4 is nothing to a scan whose fat is not read off its brightness."""
+    is_bright = any(row["sequence"] in BRIGHTNESS_SEQUENCES for row in rows)
+    parameters = {**recipe.parameters, "n4": settings.measure.n4 and is_bright}
+    return replace(by_role(recipe, rows, settings), parameters=parameters)
+
+
 STAGE = Stage(
     name="measure",
     module="paraspinal.stages.measure",
     reads=LEVELS_SHARD,
     writes=MEASURE,
     process=per_item(measure),
-    parameters=lambda settings: {"min_coverage_frac": settings.measure.min_coverage_frac},
+    parameters=lambda settings: {"min_coverage_frac": settings.measure.min_coverage_frac, "n4": settings.measure.n4},
+    tools=lambda: {"simpleitk": sitk.Version_VersionString()},
     is_per_row=True,
+    narrow=_narrow,
 )

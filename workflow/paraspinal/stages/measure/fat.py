@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from paraspinal.core.vocab import FiMethod, Reason
+from paraspinal.core.vocab import BiasCorrection, FiMethod, Reason
 from paraspinal.stages.measure.regions import Edge, Region, Voxels
 
 Floats = NDArray[np.float64]
@@ -24,23 +24,24 @@ class FatMethod:
     """One way to read fat infiltration off a scan.
 
     ``parts`` maps a label code and voxels to numerator and denominator per voxel; ``reasons`` says for which codes the
-    method may not be used and why; ``out_of_range`` is what a fraction far outside [0, 1] means.
+    method may not be used and why; ``out_of_range`` is what a fraction far outside [0, 1] means; ``bias_correction`` is
+    what was done to the image before.
     """
 
     method: FiMethod
     parts: Callable[[int, Voxels], Parts]
     reasons: Mapping[int, Reason] = field(default_factory=dict)
     out_of_range: Reason = Reason.OUTLIER
+    bias_correction: BiasCorrection = BiasCorrection.NONE
 
 
 @dataclass(frozen=True)
 class FatProfile:
     """Numerator and denominator per slice of one muscle by one method, for the mask and its two neighbours."""
 
-    method: FiMethod
+    by: FatMethod
     per_slice: Mapping[Edge, Parts]
     reason: Reason | None
-    out_of_range: Reason
 
     def at(self, weights: Floats) -> dict[str, float | str | None]:
         """Fat infiltration of a level by its slice weights: the columns ``fi*`` of a metric row."""
@@ -63,7 +64,7 @@ class FatProfile:
             return None, Reason.CONSTANT_IMAGE
         value = float(weights @ numerator) / total
         if not -RANGE_TOLERANCE_FRAC <= value <= 1.0 + RANGE_TOLERANCE_FRAC:
-            return None, self.out_of_range
+            return None, self.by.out_of_range
         return min(max(value, 0.0), 1.0), None
 
 
@@ -86,4 +87,4 @@ def profile_of(method: FatMethod, code: int, region: Region) -> FatProfile:
                 np.bincount(k, numerator, n_slices).astype(np.float64),
                 np.bincount(k, denominator, n_slices).astype(np.float64),
             )
-    return FatProfile(method.method, per_slice, reason, method.out_of_range)
+    return FatProfile(method, per_slice, reason)

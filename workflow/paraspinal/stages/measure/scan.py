@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,9 @@ from paraspinal.core.images import array_of, read_image
 from paraspinal.core.labels import muscle_labels
 from paraspinal.core.shards import Work
 from paraspinal.core.tables import Row
-from paraspinal.core.vocab import Muscle, Reason, Sequence
+from paraspinal.core.vocab import BiasCorrection, Muscle, Reason, Sequence
 from paraspinal.stages.measure import fat_dixon, fat_t1t2
+from paraspinal.stages.measure.even import evened
 from paraspinal.stages.measure.fat import FatMethod
 from paraspinal.stages.measure.marrow import marrow_ff_frac
 from paraspinal.stages.measure.regions import Edge, Region
@@ -62,16 +63,20 @@ def fat_methods(
     image = _image(row["image_path"], work, label_map.grid)
     if image is None:
         raise DataError(Reason.AFFINE_MISMATCH, "image and label map")
+    bias_correction = BiasCorrection.N4 if work.settings.measure.n4 else BiasCorrection.NONE
+    if bias_correction is BiasCorrection.N4:
+        image = evened(image, label_map.grid)
     muscles = fat_t1t2.Muscles.of(image, regions)
     if not muscles.counts:
         return [], Reason.SEG_EMPTY
     invalid = {code for (muscle, _), code in muscle_labels().items() if muscle in INVALID_BY_BRIGHTNESS}
     reasons = fat_t1t2.gate(muscles, invalid)
     anchors = fat_t1t2.anchors_of(image, label_map.grid, muscles, _centre_y_mm(label_map.grid, regions))
-    return [
+    methods = [
         fat_t1t2.sat_anchored(image, muscles, reasons, anchors),
         fat_t1t2.gmm3(image, muscles, reasons, anchors),
-    ], None
+    ]
+    return [replace(method, bias_correction=bias_correction) for method in methods], None
 
 
 def _dixon(row: Row, work: Work, grid: Grid) -> tuple[list[FatMethod], Reason | None]:

@@ -50,7 +50,11 @@ def _judged(row: Row, spine: Row | None, kept: Row, work: Work) -> list[Row]:
     flags = list(flags_of_state(row))
     overlay_path = None
     if Status(row["status"]).is_usable:
-        flags += [*flags_of_levels(row), *flags_of_measures(row, settings), *flags_of_uncertainty(row)]
+        flags += [
+            *flags_of_levels(row, work.settings.levels.max_shift_mm),
+            *flags_of_measures(row, settings),
+            *flags_of_uncertainty(row),
+        ]
         if spine is not None:
             flags += flags_of_curve(spine)
         if row["dseg_path"] is not None:
@@ -92,6 +96,7 @@ STAGE = Stage(
         "max_side_ratio": settings.quality.max_side_ratio,
         "max_csa_jump_frac": settings.quality.max_csa_jump_frac,
         "max_component_frac": settings.quality.max_component_frac,
+        "max_shift_mm": settings.levels.max_shift_mm,
         "plausibility_sha256": sha256_file(PLAUSIBILITY),
     },
     tools=lambda: {"pillow": pillow_version},

@@ -17,7 +17,10 @@ from paraspinal.core.vocab import LevelScheme, Light, Muscle, Reason, Side, Stat
 from paraspinal.stages.quality.flags import Flag
 
 PLAUSIBILITY = RESOURCES / "plausibility.tsv"
-"""Plausible cross-sections of one side at a disc, mm2."""
+"""Plausible cross-sections of one side at a disc, mm2, and published mean fat infiltration."""
+
+FI_SCATTER_FRAC = 0.25
+"""Single persons scatter around published means of fat infiltration by this much; farther off is worth a look."""
 
 MAX_ENTROPY = 0.5
 """Mean entropy of a label (0 sure .. 1 no idea) above which its outline is doubtful."""
@@ -40,13 +43,21 @@ _LIGHT_OF_STATUS = {
 
 
 @cache
+def _reference(least: str, greatest: str) -> dict[Muscle, tuple[float, float]]:
+    with PLAUSIBILITY.open(newline="", encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle, delimiter="\t"))
+    return {Muscle(row["muscle"]): (float(row[least]), float(row[greatest])) for row in rows}
+
+
 def plausible_csa_mm2() -> dict[Muscle, tuple[float, float]]:
     """Least and greatest plausible cross-section of each muscle, one side at a disc, mm2."""
-    with PLAUSIBILITY.open(newline="", encoding="utf-8") as handle:
-        return {
-            Muscle(row["muscle"]): (float(row["csa_min_mm2"]), float(row["csa_max_mm2"]))
-            for row in csv.DictReader(handle, delimiter="\t")
-        }
+    return _reference("csa_min_mm2", "csa_max_mm2")
+
+
+def plausible_fi() -> dict[Muscle, tuple[float, float]]:
+    """Least and greatest plausible fat infiltration of each muscle: published means and the scatter around them."""
+    published = _reference("fi_mean_min", "fi_mean_max")
+    return {m: (max(0.0, low - FI_SCATTER_FRAC), high + FI_SCATTER_FRAC) for m, (low, high) in published.items()}
 
 
 def flags_of_state(row: Row) -> Iterator[Flag]:
@@ -60,14 +71,19 @@ def flags_of_state(row: Row) -> Iterator[Flag]:
         yield Flag(Light.AMBER, reason, "not measured")
 
 
-def flags_of_levels(row: Row) -> Iterator[Flag]:
-    """Flag missing levels, a suspected transitional vertebra, and Dixon images that do not add up."""
+def flags_of_levels(row: Row, max_shift_mm: float) -> Iterator[Flag]:
+    """Flag missing levels, a suspected transitional vertebra, a patient who moved, and Dixon images amiss."""
     if row["role"] == "spine" and not row["vertebrae"]:
         yield Flag(Light.AMBER, Reason.LEVEL_UNRESOLVED, "no vertebra found")
     if row["level_reason_code"] is not None:
-        yield Flag(Light.AMBER, Reason(row["level_reason_code"]), "no numbered spine in the same frame of reference")
+        yield Flag(Light.AMBER, Reason(row["level_reason_code"]), row["level_detail"])
     if row["lstv_suspected"]:
         yield Flag(Light.AMBER, Reason.LSTV_SUSPECTED, "numbering may be off by one")
+    shift_mm = float(np.linalg.norm(row["level_shift_mm"] or 0.0))
+    if shift_mm > max_shift_mm:
+        along_mm = abs(row["level_shift_mm"][2])
+        detail = f"moved by {shift_mm:.0f} mm since the sagittal scan, {along_mm:.0f} along the body"
+        yield Flag(Light.AMBER, Reason.PATIENT_MOVED, f"{detail}; limit {max_shift_mm:g}")
     if (row["fi_reason_code"] or "").startswith("DIXON"):
         yield Flag(Light.AMBER, Reason(row["fi_reason_code"]), "no fat infiltration")
 
@@ -96,11 +112,14 @@ def flags_of_curve(spine: Row) -> Iterator[Flag]:
 
 
 def flags_of_measures(row: Row, settings: QualitySettings) -> Iterator[Flag]:
-    """Flag implausible cross-sections and unequal sides."""
+    """Flag implausible cross-sections and fat, and unequal sides."""
     metrics = _without_methods(row["metrics"] or [])
     whole = [m for m in metrics if m["level"] == STACK]
     for metric in [m for m in metrics if _is_at_lumbar_disc(m)] or whole:
         yield from _implausible(metric)
+    for metric in row["metrics"] or []:
+        if metric["level"] == STACK and metric["fi"] is not None:
+            yield from _implausible_fat(metric)
     for muscle in Muscle:
         sides = {m["side"]: m["acsa_mm2"] for m in whole if m["muscle"] == muscle.value}
         left, right = (sides.get(side.value) for side in (Side.LEFT, Side.RIGHT))
@@ -128,6 +147,14 @@ def _implausible(metric: Row) -> Iterator[Flag]:
     if area is not None and not low <= area <= high:
         detail = f"cross-section {area:.0f} mm2, plausible {low:.0f} to {high:.0f}"
         yield Flag(Light.AMBER, Reason.SEG_IMPLAUSIBLE, detail, muscle, Side(metric["side"]), metric["level"])
+
+
+def _implausible_fat(metric: Row) -> Iterator[Flag]:
+    muscle, fi = Muscle(metric["muscle"]), metric["fi"]
+    low, high = plausible_fi()[muscle]
+    if not low <= fi <= high:
+        detail = f"{metric['fi_method']} {fi:.2f}, plausible {low:.2f} to {high:.2f}"
+        yield Flag(Light.AMBER, Reason.OUTLIER, detail, muscle, Side(metric["side"]), metric["level"])
 
 
 def flags_of_uncertainty(row: Row) -> Iterator[Flag]:

@@ -6,6 +6,7 @@ at all when receipts cover them all.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,16 +16,18 @@ from paraspinal.core.errors import DataError
 from paraspinal.core.identity import BidsName
 from paraspinal.core.images import read_image
 from paraspinal.core.labels import muscle_labels
+from paraspinal.core.receipts import Activity
 from paraspinal.core.schemas import HARMONIZE, SEGMENT
 from paraspinal.core.settings import Settings
 from paraspinal.core.shards import Stage, Work, per_item
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import Reason, Status
 from paraspinal.models.registry import resolve
+from paraspinal.stages.segment.spine import around_midline, disc_areas_mm2
 
 if TYPE_CHECKING:
     from paraspinal.models.inference import LoadedModel, MuscleSegmenter
-    from paraspinal.models.spine_inference import SpineSegmenter
+    from paraspinal.models.spine_inference import SpineResult, SpineSegmenter
     from paraspinal.models.spine_levels import LevelGeometry
 
 
@@ -45,7 +48,19 @@ def _muscles(row: Row, work: Work) -> Row:
     if missing and row["status"] == Status.OK.value:
         detail = f"{len(missing)} of {len(muscle_labels())} muscles not found"
         state = {"status": Status.WARN.value, "reason_code": Reason.SEG_PARTIAL.value, "detail": detail}
-    return row | _saved(row, result.label_map, "muscles", segmenter.model, work) | {"uncertainty": uncertainty} | state
+    own = _own_levels(row, result.label_map, work) if row["seeks_own_levels"] else {}
+    saved = _saved(row, result.label_map, "muscles", segmenter.model, work)
+    return row | saved | {"uncertainty": uncertainty} | own | state
+
+
+def _own_levels(row: Row, muscles: sitk.Image, work: Work) -> Row:
+    """Vertebrae seen in the muscle scan itself, for there is no sagittal scan to take them from."""
+    segmenter = work.once("spine", lambda: _load_spine(work.settings))
+    try:
+        result = segmenter.segment(around_midline(read_image(work.image_path(row["image_path"])), muscles))
+    except DataError:  # the muscles were found: what is lacking are levels, and the next stage says so
+        return {}
+    return _found_levels(result)
 
 
 def _spine(row: Row, work: Work) -> Row:
@@ -56,13 +71,21 @@ def _spine(row: Row, work: Work) -> Row:
     return (
         row
         | _saved(row, result.label_map, "spine", segmenter.model, work)
-        | {
-            "vertebrae": [_vertebra(level) for level in result.levels],
-            "level_numbering": result.numbering.value,
-            "uncertainty": _uncertainty(result.uncertainty, {}),
-            "lstv_suspected": result.lstv_suspected,
-        }
+        | {"uncertainty": _uncertainty(result.uncertainty, {})}
+        | _found_levels(result)
     )
+
+
+def _found_levels(result: SpineResult) -> Row:
+    areas = disc_areas_mm2(
+        result.label_map, [(disc.label, disc.mid.point_mm, disc.mid.normal) for disc in result.discs]
+    )
+    below = {disc.level.split("_")[0]: areas[disc.label] for disc in result.discs if disc.level and disc.label}
+    return {
+        "vertebrae": [_vertebra(level, below.get(level.level or "")) for level in result.levels],
+        "level_numbering": result.numbering.value,
+        "lstv_suspected": result.lstv_suspected,
+    }
 
 
 def _uncertainty(entropy: dict[int, float], disagreement: dict[int, float]) -> list[dict[str, Any]]:
@@ -72,11 +95,12 @@ def _uncertainty(entropy: dict[int, float], disagreement: dict[int, float]) -> l
     ]
 
 
-def _vertebra(level: LevelGeometry) -> dict[str, Any]:
+def _vertebra(level: LevelGeometry, disc_area_mm2: float | None) -> dict[str, Any]:
     found: dict[str, Any] = {
         "level": level.level,
         "centre_mm": level.centre_mm.tolist(),
         "body_area_mm2": level.body_area_mm2,
+        "disc_area_mm2": disc_area_mm2,
         "confidence": level.confidence,
     }
     for end, plane in (("superior", level.superior), ("inferior", level.inferior)):
@@ -108,6 +132,12 @@ def _load(load_model: Any, identifier: str, settings: Settings) -> Any:
     return load_model(identifier, settings.segment.device, settings.segment.threads, settings.models_path)
 
 
+def _narrow(recipe: Activity, rows: list[Row], _: Settings) -> Activity:
+    """A muscle scan depends on the spine model too where its vertebrae are looked for in itself."""
+    roles = {row["role"] for row in rows} | {"spine" for row in rows if row["seeks_own_levels"]}
+    return replace(recipe, models={role: sha256 for role, sha256 in recipe.models.items() if role in roles})
+
+
 def _model_digests(settings: Settings) -> dict[str, str]:
     models = {"muscles": settings.segment.muscles_model, "spine": settings.segment.spine_model}
     return {role: resolve(name, settings.models_path).sha256 for role, name in models.items()}
@@ -121,5 +151,6 @@ STAGE = Stage(
     process=per_item(_segment),
     parameters=lambda settings: {"device": settings.segment.device},
     models=_model_digests,
+    narrow=_narrow,
     is_per_row=True,
 )

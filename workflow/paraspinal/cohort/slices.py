@@ -1,0 +1,22 @@
+"""The cross-sections of a shard's scans, slice by slice."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_KEPT = ("subject", "session", "scan_id", "activity_id")
+
+
+def slices_part(measure: pa.Table) -> pa.Table:
+    """One row per scan, muscle, side and slice, from the measure table of a shard."""
+    scans = measure["areas"].combine_chunks()
+    muscles = pc.list_flatten(scans)
+    of_scan = pc.list_parent_indices(scans)
+    areas = pc.struct_field(muscles, "csa_mm2")
+    of_muscle = pc.list_parent_indices(areas)
+    columns = {name: measure[name].combine_chunks().take(of_scan).take(of_muscle) for name in _KEPT}
+    columns |= {name: pc.struct_field(muscles, name).take(of_muscle) for name in ("muscle", "side")}
+    lengths = pc.list_value_length(areas).to_pylist()
+    columns["slice"] = pa.array([k for length in lengths for k in range(length or 0)], pa.int64())
+    return pa.table(columns | {"csa_mm2": pc.list_flatten(areas)})
