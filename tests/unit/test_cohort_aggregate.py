@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from paraspinal.cohort.aggregate import aggregate, explode
+from paraspinal.cohort.aggregate import aggregate
 from paraspinal.cohort.dictionary import dictionary
+from paraspinal.cohort.parts import explode
 from paraspinal.core.errors import CircuitBreakerError, ResultsError
 from paraspinal.core.registry import Registry, shard_path
 from paraspinal.core.schemas import COHORT_TABLES, CONVERT, INVENTORY, LEVELS_SHARD, MEASURE, QUALITY_SHARD
