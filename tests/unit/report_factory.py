@@ -7,8 +7,11 @@ import struct
 import zlib
 from pathlib import Path
 
+import yaml
+
 from paraspinal.cohort.dictionary import write_dictionary
 from paraspinal.core.schemas import INVENTORY, LEVELS, METRICS, QUALITY, SCANS
+from paraspinal.core.settings import load_settings, read_config
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import FiMethod, Muscle, Reason, Side
 
@@ -118,9 +121,8 @@ class CohortFactory:
         for table, found in zip((INVENTORY, SCANS, LEVELS, METRICS, QUALITY), rows, strict=True):
             table.write(self.root / "tables" / f"{table.name}.parquet", found)
         write_dictionary(self.root / "tables" / "dictionary.json")
-        (self.root / "run_config.yaml").write_text(
-            "input: (private)\nprivate_dir: /home/someone/keys\nshard_size: 32\n"
-        )
+        settings = load_settings(read_config(None, {"private_dir": "/home/someone/keys"}))
+        (self.root / "run_config.yaml").write_text(yaml.safe_dump(settings.public()))
         return self.root
 
 
