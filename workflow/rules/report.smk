@@ -7,6 +7,8 @@ rule report:
         levels="tables/levels.parquet",
         metrics="tables/metrics.parquet",
         quality="tables/quality.parquet",
+        participants="tables/participants.parquet",
+        covariates="tables/covariates.parquet",
         dictionary="tables/dictionary.json",
     output:
         page="report/index.html",

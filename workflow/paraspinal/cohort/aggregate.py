@@ -28,10 +28,11 @@ from paraspinal.cohort.parts import (
     scans_part,
     with_late_warnings,
 )
+from paraspinal.cohort.people import INVENTORY_READ, participants
 from paraspinal.cohort.plan import shard_tables
 from paraspinal.core.files import atomic_path
-from paraspinal.core.registry import INVENTORY_PATH
-from paraspinal.core.schemas import INVENTORY, LEVELS, METRICS, QUALITY, SCANS
+from paraspinal.core.registry import INVENTORY_PATH, SHEET_FACTS_PATH
+from paraspinal.core.schemas import COVARIATES, INVENTORY, LEVELS, METRICS, PARTICIPANTS, QUALITY, SCANS
 from paraspinal.core.settings import BreakerSettings
 from paraspinal.core.tables import Row, Table
 from paraspinal.core.vocab import Status
@@ -70,6 +71,8 @@ def aggregate(results: Path, breaker: BreakerSettings) -> dict[str, int]:
         "levels": _write(LEVELS, folder, map(levels_part, _read(results, "levels", LEVELS_READ))),
         "metrics": _write(METRICS, folder, map(metrics_part, _read(results, "measure", METRICS_READ))),
         "quality": _write(QUALITY, folder, map(quality_part, quality())),
+        "participants": _write(PARTICIPANTS, folder, [participants(_people(results), _facts(results))]),
+        "covariates": _write(COVARIATES, folder, [_facts(results)]),
     }
     write_dictionary(folder / "dictionary.json")
     return counts
@@ -153,6 +156,16 @@ def _visits(results: Path) -> dict[tuple[str, str], Visit]:
         (subject, session): {"days_from_first_visit": _int(day), "visit": _int(number)}
         for subject, session, day, number in zip(*columns, strict=True)
     }
+
+
+def _people(results: Path) -> pa.Table:
+    return pq.read_table(results / INVENTORY_PATH, columns=list(INVENTORY_READ))
+
+
+def _facts(results: Path) -> pa.Table:
+    """What the participants sheet says; nothing where there is none, or where ingest ran before there could be one."""
+    path = results / SHEET_FACTS_PATH
+    return fit(pq.read_table(path), COVARIATES) if path.exists() else COVARIATES.schema.empty_table()
 
 
 def _int(value: Any) -> int | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from collections.abc import Sequence as Sequences
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 
 from paraspinal.core.errors import ConfigError
 from paraspinal.core.levels import all_levels
-from paraspinal.core.schemas import METRICS, QUALITY, SCANS
+from paraspinal.core.schemas import COVARIATES, METRICS, PARTICIPANTS, QUALITY, SCANS
 from paraspinal.core.tables import Column
 from paraspinal.core.vocab import FiMethod, LevelScheme, Light, Muscle, Sequence, Side
 from paraspinal.stages.report.data import SCAN_KEY, flagged, read_table
@@ -125,6 +126,8 @@ def wide(results: Path, schemes: Sequences[str] = (), chosen: Sequences[str] = (
     rows = rows[rows["acsa_mm2"].notna() & ~flagged(rows, read_table(QUALITY, tables), Light.RED)]
     best = _of_best_scans(rows, scans)
     visits, described = _visits(rows, best, scans)
+    visits, known = _with_people(visits, read_table(PARTICIPANTS, tables), read_table(COVARIATES, tables))
+    described += known
     arrays = [pa.array(visits[column.name], column.type, from_pandas=True) for column in described]
     for cell, values in _cells(best, visits, chosen):
         described.append(cell.column())
@@ -171,6 +174,23 @@ def _visits(rows: pd.DataFrame, best: pd.DataFrame, scans: pd.DataFrame) -> tupl
             what = f"worst light of the {sequence} scans used"
             described.append(Column(f"{code}_light", pa.string(), what, null_meaning="no such scan is used"))
     return visits, described
+
+
+def _with_people(visits: pd.DataFrame, people: pd.DataFrame, facts: pd.DataFrame) -> tuple[pd.DataFrame, list[Column]]:
+    """Add what is known of the person; covariates of the user's own sheet become columns ``c_name``."""
+    taken = {name: name for name in ("height_cm", "weight_kg", "bmi_kg_m2", "centre")}
+    taken |= {"sex": "person_sex", "age_years": "person_age_years"}
+    closed = {c.name: c for c in PARTICIPANTS.columns}
+    described = [replace(closed[name], name=new) for name, new in taken.items()]
+    joined = people[["subject", *taken]].rename(columns=taken)
+    for name, found in facts[~facts["covariate"].isin(closed)].groupby("covariate"):
+        is_number = bool(found["number"].notna().all())
+        values = found.set_index("subject")["number" if is_number else "value"].rename(f"c_{name}")
+        kind = pa.float64() if is_number else pa.string()
+        missing = "the participants sheet does not say"
+        described.append(Column(f"c_{name}", kind, f"{name}, from the participants sheet", null_meaning=missing))
+        joined = joined.join(values, on="subject")
+    return visits.merge(joined, how="left", on="subject"), described
 
 
 def _cells(rows: pd.DataFrame, visits: pd.DataFrame, chosen: Sequences[str]) -> Iterator[tuple[Cell, Floats]]:
