@@ -7,9 +7,13 @@ import struct
 import zlib
 from pathlib import Path
 
+import yaml
+
 from paraspinal.cohort.dictionary import write_dictionary
-from paraspinal.core.schemas import INVENTORY, LEVELS, METRICS, QUALITY, SCANS
-from paraspinal.core.tables import Row
+from paraspinal.cohort.people import INVENTORY_READ, participants
+from paraspinal.core.schemas import COVARIATES, INVENTORY, LEVELS, METRICS, QUALITY, SCANS
+from paraspinal.core.settings import load_settings, read_config
+from paraspinal.core.tables import Row, write_arrow
 from paraspinal.core.vocab import FiMethod, Muscle, Reason, Side
 
 VERTEBRAE = ("L1", "L2", "L3", "L4", "L5")
@@ -45,6 +49,7 @@ class CohortFactory:
         self.levels: list[Row] = []
         self.metrics: list[Row] = []
         self.quality: list[Row] = []
+        self.covariates: list[Row] = []
 
     def stack(self, name: str, **values: object) -> str:
         """Add one stack of 20 files to the inventory; returns its id."""
@@ -117,10 +122,13 @@ class CohortFactory:
         rows = (self.inventory, self.scans, self.levels, self.metrics, self.quality)
         for table, found in zip((INVENTORY, SCANS, LEVELS, METRICS, QUALITY), rows, strict=True):
             table.write(self.root / "tables" / f"{table.name}.parquet", found)
+        facts = COVARIATES.arrow(self.covariates)
+        people = participants(INVENTORY.arrow(self.inventory).select(list(INVENTORY_READ)), facts)
+        write_arrow(self.root / "tables" / "covariates.parquet", facts)
+        write_arrow(self.root / "tables" / "participants.parquet", people)
         write_dictionary(self.root / "tables" / "dictionary.json")
-        (self.root / "run_config.yaml").write_text(
-            "input: (private)\nprivate_dir: /home/someone/keys\nshard_size: 32\n"
-        )
+        settings = load_settings(read_config(None, {"private_dir": "/home/someone/keys"}))
+        (self.root / "run_config.yaml").write_text(yaml.safe_dump(settings.public()))
         return self.root
 
 

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from paraspinal.cohort.aggregate import aggregate, explode
+from paraspinal.cohort.aggregate import aggregate
 from paraspinal.cohort.dictionary import dictionary
+from paraspinal.cohort.parts import explode
 from paraspinal.core.errors import CircuitBreakerError, ResultsError
 from paraspinal.core.registry import Registry, shard_path
 from paraspinal.core.schemas import COHORT_TABLES, CONVERT, INVENTORY, LEVELS_SHARD, MEASURE, QUALITY_SHARD
@@ -99,7 +100,10 @@ def test_every_row_comes_through_and_nothing_is_rounded(tmp_path: Path) -> None:
         tmp_path, [stack(n) for n in range(4)], [scan(n) for n in range(4)], {"scan1": [FLAG, FLAG | {"side": "right"}]}
     )
     counts = aggregate(tmp_path, BREAKER)
-    assert counts == {"inventory": 4, "scans": 4, "levels": 4, "metrics": 4, "slices": 0, "quality": 5}
+    assert counts == {
+        "inventory": 4, "scans": 4, "levels": 4, "metrics": 4, "slices": 0, "quality": 5,
+        "participants": 2, "covariates": 0,
+    }  # fmt: skip
     metrics = read(tmp_path, "metrics")
     assert (metrics.acsa_mm2 == 0.1 + 0.2).all()
     assert metrics.volume_mm3.isna().all()

@@ -11,6 +11,7 @@ from report_factory import CohortFactory
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import Light
 from paraspinal.stages.report import listing as module
+from paraspinal.stages.report import write_report
 from paraspinal.stages.report.data import read_cohort
 from paraspinal.stages.report.listing import Listing, ReasonRow, listing
 
@@ -109,3 +110,21 @@ def test_pictures_outside_the_results_are_ignored(make: CohortFactory, tmp_path:
     make.scan("p1", 1, "b", overlay_path=str(tmp_path / "secret.png"))
     make.scan("p1", 1, "c", overlay_path="images/gone.png")
     assert [line.picture for line in _listing(make).scans] == [None, None, None]
+
+
+def test_a_large_cohort_lists_the_worst_and_counts_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_SCANS", 3)
+    make = CohortFactory(tmp_path)
+    for number in range(6):
+        scan = make.scan(f"p{number}", 1, "a")
+        make.measure(scan, methods=("dixon_ff_ratio_of_sums",))
+        if number in (2, 4):
+            make.flag(scan, "red" if number == 4 else "amber", "OUTLIER")
+    root = make.write()
+    found = listing(read_cohort(root), root)
+    assert [(s.subject, s.light) for s in found.scans] == [("p4", "red"), ("p2", "amber"), ("p0", "green")]
+    assert (found.n_scans, found.n_worrying) == (6, 2)
+    assert {s.fat for s in found.scans} == {"Dixon, ratio of sums"}
+    page = write_report(root).read_text()
+    assert "The 3 of 6 scans" in page
+    assert page.count('<tr id="scan-') == 3

@@ -3,6 +3,7 @@
 rule aggregate:
     input:
         inventory=after_ingest(lambda: INVENTORY_PATH),
+        facts=after_ingest(lambda: SHEET_FACTS_PATH),
         convert=after_ingest(lambda: shard_tables("convert", Path())),
         levels=after_ingest(lambda: shard_tables("levels", Path())),
         measure=after_ingest(lambda: shard_tables("measure", Path())),
@@ -14,6 +15,8 @@ rule aggregate:
         metrics="tables/metrics.parquet",
         slices="tables/slices.parquet",
         quality="tables/quality.parquet",
+        participants="tables/participants.parquet",
+        covariates="tables/covariates.parquet",
         dictionary="tables/dictionary.json",
     log:
         "logs/aggregate.log",

@@ -13,7 +13,7 @@ from paraspinal.cohort.discretion import Discretion, passed_on
 from paraspinal.cohort.plan import shard_tables, stage_params
 from paraspinal.cohort.runs import begin_run
 from paraspinal.core.errors import ParaspinalError
-from paraspinal.core.registry import INVENTORY_PATH
+from paraspinal.core.registry import INVENTORY_PATH, SHEET_FACTS_PATH
 from paraspinal.core.settings import load_settings
 
 try:

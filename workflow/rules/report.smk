@@ -1,5 +1,5 @@
-# Purpose: the cohort page, from the cohort tables only.
-# Input: tables/. Output: report/index.html, one file that works offline.
+# Purpose: the cohort page, the methods text and the reporting checklist, from the cohort tables and model cards.
+# Input: tables/. Output: report/; index.html is one file that works offline.
 rule report:
     input:
         inventory="tables/inventory.parquet",
@@ -7,9 +7,13 @@ rule report:
         levels="tables/levels.parquet",
         metrics="tables/metrics.parquet",
         quality="tables/quality.parquet",
+        participants="tables/participants.parquet",
+        covariates="tables/covariates.parquet",
         dictionary="tables/dictionary.json",
     output:
         page="report/index.html",
+        methods="report/methods.md",
+        claim="report/claim-2024.md",
     log:
         "logs/report.log",
     benchmark:

@@ -16,6 +16,9 @@ from paraspinal.core.settings import Settings, load_settings, read_config
 
 console = Console()
 
+WIDE = "wide"
+"""The table with a row per person and visit, which is made when it is exported."""
+
 DEMO_SHARD_SIZE = 5
 """Two shards of the nine visits, so that two cores have something to do."""
 
@@ -93,13 +96,13 @@ def status(arguments: argparse.Namespace) -> None:
 def inventory(arguments: argparse.Namespace) -> None:
     """Show what a folder holds before anything runs, or what the header pass of a run found, and export it."""
     from paraspinal.cli import show
-    from paraspinal.cohort.export import EXPORTS, export
+    from paraspinal.cohort.export import export
     from paraspinal.core.schemas import INVENTORY
     from paraspinal.stages.ingest import take_inventory
     from paraspinal.stages.ingest.inventory import overview
 
-    if arguments.export and arguments.export.suffix not in EXPORTS:
-        raise ConfigError("the export has no known format", hint=f"end its name with {', '.join(EXPORTS)}")
+    if arguments.export:
+        _check_ending(arguments.export)
     if arguments.input:
         settings = _settings(arguments, input=arguments.input, out=arguments.out)
         with show.header_pass(Console(stderr=True)) as report:
@@ -113,6 +116,37 @@ def inventory(arguments: argparse.Namespace) -> None:
     show.inventory(console, overview(rows))
     if arguments.export:
         export(INVENTORY.arrow(rows), arguments.export)
+
+
+def export(arguments: argparse.Namespace) -> None:
+    """Write a cohort table, or the wide one, for another program."""
+    from paraspinal.cohort import export as exports
+    from paraspinal.cohort.wide import wide
+    from paraspinal.core.schemas import COHORT_TABLES
+    from paraspinal.stages.report.data import read_arrow
+
+    known = {table.name: table for table in COHORT_TABLES}
+    is_folder = bool(arguments.partition_by)
+    if not is_folder:
+        _check_ending(arguments.file)
+    if arguments.table == WIDE:
+        table = wide(arguments.out, arguments.scheme, arguments.measure)
+    elif arguments.table in known:
+        table = read_arrow(known[arguments.table], arguments.out / "tables")
+    else:
+        raise ConfigError("no such table", hint=f"one of {WIDE}, {', '.join(known)}")
+    if is_folder:
+        exports.export_partitioned(table, arguments.file, arguments.partition_by)
+    else:
+        exports.export_with_codebook(table, arguments.file)
+    console.print(f"{len(table):,} rows, {table.num_columns:,} columns", highlight=False)
+
+
+def _check_ending(path: Path) -> None:
+    from paraspinal.cohort.export import EXPORTS
+
+    if path.suffix not in EXPORTS:
+        raise ConfigError("the export has no known format", hint=f"end its name with {', '.join(EXPORTS)}")
 
 
 def segment(arguments: argparse.Namespace) -> None:

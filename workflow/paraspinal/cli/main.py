@@ -10,6 +10,7 @@ from pathlib import Path
 
 from paraspinal import __version__
 from paraspinal.cli import commands
+from paraspinal.cli.commands import WIDE
 from paraspinal.core.errors import DataError, ParaspinalError, error_line, trace
 
 DATA_ERROR_EXIT = 10
@@ -68,6 +69,19 @@ def parser() -> argparse.ArgumentParser:
     inventory.add_argument("--export", type=Path, metavar="FILE", help="write it, a row per stack: .csv .tsv .parquet")
     _settings_options(inventory)
     inventory.set_defaults(command=commands.inventory)
+
+    export = subs.add_parser("export", help="write a cohort table for a statistics program, with a codebook")
+    export.add_argument("file", type=Path, help="file to write: .csv .tsv .parquet .dta (Stata) .sav (SPSS)")
+    export.add_argument("--out", type=Path, default=Path("results"), help="results folder (default: results)")
+    export.add_argument(
+        "--table", default=WIDE, help=f"{WIDE}: a row per person and visit (default), or a table of the results"
+    )
+    export.add_argument("--scheme", action="append", default=[], help="level scheme of the wide table; may be repeated")
+    export.add_argument("--measure", action="append", default=[], help="measure of the wide table; may be repeated")
+    export.add_argument(
+        "--partition-by", metavar="COLUMN", help="write a folder of Parquet files, one part for each value"
+    )
+    export.set_defaults(command=commands.export)
 
     segment = subs.add_parser("segment", help="outline one image, no DICOM needed")
     segment.add_argument("image", type=Path, help="NIfTI image")

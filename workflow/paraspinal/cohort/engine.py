@@ -25,6 +25,7 @@ from paraspinal.core.levels_sheet import load_levels_sheet
 from paraspinal.core.paths import SNAKEFILE
 from paraspinal.core.settings import Settings
 from paraspinal.core.vocab import Status
+from paraspinal.stages.ingest.participants import load_participants
 from paraspinal.stages.ingest.reading.walk import input_root
 from paraspinal.stages.ingest.sheets import load_sheets
 
@@ -43,6 +44,7 @@ def run_workflow(settings: Settings, cores: int, profile: Path | None, more: Seq
     _check_input(settings)
     load_sheets(settings)
     load_levels_sheet(settings.levels.levels_sheet)
+    load_participants(settings.ingest.participants_sheet)
     stage_params("segment", settings)
     Identity.load(settings.private_path)
     results = settings.out_path

@@ -24,6 +24,8 @@ MAD_TO_SD = 1.4826
 SCHEMES = (LevelScheme.VERTEBRA_SLAB, LevelScheme.DISC_STACK)
 """Levels that are the same part of every body; a stack is as long as it was planned."""
 LIKE = ("muscle", "side", "level", "level_scheme", "sequence", "sex")
+OUTLIERS_READ = ("scan_id", "sex", "metrics")
+"""Columns of the measure tables that are looked at."""
 SIZE = "acsa_mm2"
 """The size that is judged; fat infiltration is judged by the name of its method."""
 

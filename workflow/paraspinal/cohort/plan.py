@@ -10,7 +10,7 @@ from typing import Any
 from paraspinal.cohort.outliers import Limits
 from paraspinal.core.digest import code_digest
 from paraspinal.core.files import sha256_file, sha256_json
-from paraspinal.core.paths import PROJECT
+from paraspinal.core.paths import PROJECT, RESOURCES
 from paraspinal.core.registry import Registry, shard_path
 from paraspinal.core.settings import SHEETS, Settings
 from paraspinal.core.shards import Stage
@@ -20,6 +20,8 @@ SHARD_STAGES = ("convert", "harmonize", "segment", "levels", "measure", "quality
 
 PAGE = PROJECT / "workflow" / "report"
 """Template, style and script of the cohort page."""
+CHECKLIST = RESOURCES / "claim2024.tsv"
+"""Items of the reporting checklist the report answers."""
 
 _COHORT_MODULES = {
     "ingest": "paraspinal.stages.ingest",
@@ -65,8 +67,8 @@ def _sheet_digests(settings: Settings) -> list[str]:
 
 
 def _page_digest() -> str:
-    """Digest of the page's template, style and script, which are no Python and so outside the code digest."""
-    return sha256_json({path.name: sha256_file(path) for path in PAGE.iterdir() if path.is_file()})
+    """Digest of the page's template, style, script and checklist: no Python, and so outside the code digest."""
+    return sha256_json({path.name: sha256_file(path) for path in [*PAGE.iterdir(), CHECKLIST] if path.is_file()})
 
 
 def shard_tables(name: str, results: Path) -> list[str]:

@@ -14,6 +14,7 @@ from typing import IO
 
 import yaml
 
+from paraspinal.core import software
 from paraspinal.core.errors import ConfigError, ResultsError
 from paraspinal.core.files import write_text_if_changed
 from paraspinal.core.settings import SHEETS, Settings, load_settings, merge, read_config
@@ -48,6 +49,7 @@ def begin_run(settings: Settings) -> None:
     record = private_run_file(settings.private_path, results, ".json")
     write_text_if_changed(record, json.dumps(settings.private_paths()))
     record.chmod(0o600)
+    software.record(results, "engine", None, software.loaded())
 
 
 def settings_of(results: Path) -> Settings:

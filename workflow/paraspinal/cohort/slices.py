@@ -6,6 +6,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _KEPT = ("subject", "session", "scan_id", "activity_id")
+SLICES_READ = (*_KEPT, "areas")
+"""Columns of the measure tables that the part is made of."""
 
 
 def slices_part(measure: pa.Table) -> pa.Table:

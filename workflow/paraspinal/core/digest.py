@@ -25,6 +25,7 @@ PLUMBING = frozenset(
         "schemas",
         "settings",
         "shards",
+        "software",
         "tables",
     )
 )

@@ -22,6 +22,8 @@ REGISTRY = "registry/sessions.tsv"
 
 INVENTORY_PATH = "shards/inventory.parquet"
 """The inventory as ingest leaves it, relative to the results."""
+SHEET_FACTS_PATH = "shards/participants.parquet"
+"""What the participants sheet says of the people of the cohort, under their pseudonyms, relative to the results."""
 INGEST_PROGRESS = "shards/ingest.progress.json"
 """How far the header pass is, relative to the results: files found, files read, seconds."""
 

@@ -13,7 +13,7 @@ import yaml
 from paraspinal.core.errors import ConfigError
 from paraspinal.core.paths import DEFAULT_CONFIG, PROJECT, SCHEMAS
 
-SHEETS = {"ingest": ("people_sheet", "override_sheet"), "levels": ("levels_sheet",)}
+SHEETS = {"ingest": ("people_sheet", "override_sheet", "participants_sheet"), "levels": ("levels_sheet",)}
 """Keys, by group, that name the user's sheets."""
 
 
@@ -26,6 +26,7 @@ class IngestSettings:
     max_archive_gib: float
     people_sheet: str
     override_sheet: str
+    participants_sheet: str
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,16 @@ def read_sheet(
     """
     if not path:
         return []
+    rows = read_rows(path, sheet)
+    columns = _columns(rows[0][1], sheet, needed, some_of, more)
+    return [(number, cells_of(number, row, sheet, columns, needed)) for number, row in rows[1:]]
+
+
+def read_rows(path: str, sheet: str) -> list[tuple[int, list[str]]]:
+    """Read the rows of a sheet that are not empty, each with its number; the first names the columns.
+
+    Raises ConfigError when the file cannot be read, is no tab-separated UTF-8 text, or holds nothing.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -45,8 +55,7 @@ def read_sheet(
     rows = [(number, row) for number, row in rows if any(row)]
     if not rows:
         raise ConfigError(f"the {sheet} is empty", hint="the first line names the columns")
-    columns = _columns(rows[0][1], sheet, needed, some_of, more)
-    return [(number, _cells(number, row, sheet, columns, needed)) for number, row in rows[1:]]
+    return rows
 
 
 def _columns(
@@ -69,7 +78,8 @@ def _columns(
     return names
 
 
-def _cells(number: int, row: list[str], sheet: str, columns: list[str], needed: tuple[str, ...]) -> Cells:
+def cells_of(number: int, row: list[str], sheet: str, columns: list[str], needed: tuple[str, ...]) -> Cells:
+    """Name the cells of a row; raises ConfigError when there are too many or one of ``needed`` is empty."""
     if any(row[len(columns) :]):
         raise ConfigError(f"{sheet}, row {number}: more cells than columns", hint="one tab between two cells")
     cells = dict(zip(columns, row, strict=False))

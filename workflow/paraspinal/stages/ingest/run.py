@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from itertools import islice
 
 from paraspinal.core.errors import ResultsError
-from paraspinal.core.registry import INVENTORY_PATH, Registry, Session, shard_path
-from paraspinal.core.schemas import INVENTORY, SESSION_STACKS
+from paraspinal.core.identity import Identity
+from paraspinal.core.registry import INVENTORY_PATH, SHEET_FACTS_PATH, Registry, Session, shard_path
+from paraspinal.core.schemas import COVARIATES, INVENTORY, SESSION_STACKS
 from paraspinal.core.settings import Settings
 from paraspinal.core.tables import Row
 from paraspinal.stages.ingest.inventory import short_stacks
 from paraspinal.stages.ingest.output import cohort_id, private_folder, write_if_changed, write_index
+from paraspinal.stages.ingest.participants import facts_of, load_participants
 from paraspinal.stages.ingest.progress import shown_in
 from paraspinal.stages.ingest.reading.header_pass import Report
 from paraspinal.stages.ingest.stock import Stock
@@ -58,6 +60,7 @@ def ingest(settings: Settings) -> IngestSummary:
         _check_same_cohort(set(registry.shards), sessions)
         dealt = registry.deal(sessions, settings.shard_size)
         rewritten = _write(settings, stock, dealt, sessions)
+        _write_facts(settings, {subject for subject, _ in dealt.shards})
         dealt.write(results)
         statuses = stock.statuses()
     summary = IngestSummary(
@@ -103,6 +106,17 @@ def _inventory(stock: Stock, shards: Mapping[Session, int]) -> Iterator[Row]:
     for row in stock.rows():
         shard = shards.get((row["subject"], row["session"]))
         yield {**row, **short.get(row["stack_id"], {}), "shard": shard, "decided_by": "ingest"}
+
+
+def _write_facts(settings: Settings, subjects: set[str]) -> None:
+    """Write what the participants sheet says of the people of the cohort; other people's rows stay where they are."""
+    rows = load_participants(settings.ingest.participants_sheet)
+    identity = Identity.load(settings.private_path)
+    facts = [fact for row in rows for fact in facts_of(row, identity) if fact["subject"] in subjects]
+    n_strangers = len(rows) - len({fact["subject"] for fact in facts})
+    if n_strangers:
+        log.warning("rows of the participants sheet that match nobody, or say nothing: %d", n_strangers)
+    write_if_changed(settings.out_path / SHEET_FACTS_PATH, COVARIATES, [facts])
 
 
 def _write(settings: Settings, stock: Stock, registry: Registry, sessions: set[Session]) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
@@ -42,6 +43,8 @@ class Cohort:
     dictionary: dict[str, Any]
     config: dict[str, Any]
     trusted: pd.DataFrame
+    sizes_given: dict[str, int]
+    """How many rows of the metrics table hold a value, by column."""
 
 
 def read_cohort(results: Path) -> Cohort:
@@ -50,31 +53,55 @@ def read_cohort(results: Path) -> Cohort:
     Raises InputError if one is missing, unreadable or was written under another schema.
     """
     tables = results / "tables"
-    scans = _read(SCANS, tables)
-    metrics = _read(METRICS, tables, _METRIC_COLUMNS)
-    quality = _read(QUALITY, tables)
+    scans = read_table(SCANS, tables)
+    metrics = read_table(METRICS, tables, _METRIC_COLUMNS)
+    quality = read_table(QUALITY, tables)
     scans = scans.assign(visit_order=visit_order(scans))
     return Cohort(
-        inventory=_read(INVENTORY, tables),
+        inventory=read_table(INVENTORY, tables),
         scans=scans,
-        levels=_read(LEVELS, tables),
+        levels=read_table(LEVELS, tables),
         metrics=metrics,
         quality=quality,
         dictionary=_document(tables / "dictionary.json"),
         config=_document(results / "run_config.yaml"),
         trusted=metrics[~flagged(metrics, quality, Light.RED)],
+        sizes_given=_values_given(tables / f"{METRICS.name}.parquet"),
     )
 
 
-def _read(table: Table, folder: Path, columns: list[str] | None = None) -> pd.DataFrame:
+def _values_given(path: Path) -> dict[str, int]:
+    """Count the values of every column of a Parquet file that are not null, from its statistics."""
+    about = pq.read_metadata(path)
+    if not about.num_rows:
+        return {}
+    nulls: dict[str, int] = {}
+    for group in range(about.num_row_groups):
+        for place in range(about.num_columns):
+            column = about.row_group(group).column(place)
+            nulls[column.path_in_schema] = nulls.get(column.path_in_schema, 0) + column.statistics.null_count
+    return {name: about.num_rows - n for name, n in nulls.items()}
+
+
+def read_arrow(table: Table, folder: Path, columns: list[str] | None = None, where: Any = None) -> pa.Table:
+    """Read a cohort table, or some columns of it, where an Arrow expression holds.
+
+    Raises InputError if it is missing, unreadable or was written under another schema.
+    """
     path = folder / f"{table.name}.parquet"
     try:
-        found = pq.read_schema(path)
-        frame: pd.DataFrame = pq.read_table(path, columns=columns).to_pandas()
+        schema = pq.read_schema(path)
+        found = pq.read_table(path, columns=columns, filters=where)
     except (OSError, ValueError):
         raise InputError(f"the table {table.name} is missing or damaged", hint="run the workflow again") from None
-    if not found.equals(table.schema):
+    if not schema.equals(table.schema):
         raise InputError(f"the table {table.name} was written by another version", hint="run the workflow again")
+    return found
+
+
+def read_table(table: Table, folder: Path, columns: list[str] | None = None, where: Any = None) -> pd.DataFrame:
+    """Read a cohort table as a frame; see :func:`read_arrow`."""
+    frame: pd.DataFrame = read_arrow(table, folder, columns, where).to_pandas()
     return frame
 
 

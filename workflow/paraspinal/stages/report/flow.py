@@ -40,9 +40,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Flow:
-    """The steps from file to measurement, and two ways to divide what was measured."""
+    """The steps from file to measurement, counted by image, by person and by visit; two ways to divide the measured."""
 
     steps: tuple[Step, ...]
+    persons: tuple[Step, ...]
+    visits: tuple[Step, ...]
     by_level: tuple[Share, ...]
     by_fat: tuple[Share, ...]
 
@@ -130,19 +132,48 @@ def flow(cohort: Cohort) -> Flow:
     used = inventory["stack_id"].isin(scans["stack_ids"].explode())
     muscles, measured = scans["role"] == "muscles", is_measured(cohort)
     segmented = muscles & (scans["dseg_path"].notna() | measured)
-    aside = scans[~muscles].assign(reason_code=scans["reason_code"].where(scans["role"] != "spine", "spine"))
+    aside = scans.assign(reason_code=scans["reason_code"].where(scans["role"] != "spine", "spine"))
+    words = {"spine": "sagittal, used to find the levels"}
     steps = (
         Step("Found", len(inventory), "stack", f"{int(inventory['n_files'].sum()):,} files", "Not usable",
              _shares(inventory.loc[~used, "reason_code"])),
         Step("Usable", len(scans), "scan", f"made of {int(used.sum()):,} stacks", "Not for measuring",
-             _shares(aside["reason_code"], {"spine": "sagittal, used to find the levels"})),
+             _shares(aside.loc[~muscles, "reason_code"], words)),
         Step("Axial scans of the muscles", int(muscles.sum()), "scan", "", "Not segmented",
              _shares(scans.loc[muscles & ~segmented, "reason_code"])),
         Step("Segmented", int(segmented.sum()), "scan", "", "Not measured",
              _shares(scans.loc[segmented & ~measured, "reason_code"])),
         Step("Measured", int((segmented & measured).sum()), "scan", "size of at least one muscle", "", ()),
     )  # fmt: skip
-    return Flow(steps, _by_level(cohort), _by_fat(cohort))
+    boxes = (
+        inventory[inventory["session"].notna()],
+        aside,
+        aside[muscles],
+        aside[segmented],
+        aside[segmented & measured],
+    )
+    return Flow(
+        steps, _followed(boxes, steps, ["subject"], "person"), _followed(boxes, steps, ["subject", "session"], "visit"),
+        _by_level(cohort), _by_fat(cohort),
+    )  # fmt: skip
+
+
+def _followed(boxes: Sequences[pd.DataFrame], steps: Sequences[Step], by: list[str], unit: str) -> tuple[Step, ...]:
+    """Follow persons or visits through the boxes; each leaves once, for the commonest reason of its images there.
+
+    ``boxes`` hold the images that reach each step. An image that went on has no say in why its person later left.
+    """
+    found: list[Step] = []
+    for step, here, there in zip(steps, boxes, [*boxes[1:], None], strict=True):
+        count = len(here[by].drop_duplicates())
+        leaving: tuple[Share, ...] = ()
+        if there is not None:
+            gone = here[~pd.MultiIndex.from_frame(here[by]).isin(pd.MultiIndex.from_frame(there[by]))]
+            often = gone.assign(reason_code=gone["reason_code"].fillna("")).groupby([*by, "reason_code"]).size()
+            first = often.rename("n").reset_index().sort_values(["n", "reason_code"], ascending=[False, True])
+            leaving = _shares(first.drop_duplicates(by)["reason_code"], {"spine": "no axial scan"})
+        found.append(Step(step.title, count, unit, "", step.leaving_title, leaving))
+    return tuple(found)
 
 
 def _shares(codes: pd.Series, words: dict[str, str] | None = None) -> tuple[Share, ...]:

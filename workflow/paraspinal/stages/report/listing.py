@@ -20,6 +20,8 @@ from paraspinal.stages.report.words import FI_METHODS, LIGHTS, MUSCLES, SEQUENCE
 MAX_PICTURES = 60
 MAX_PICTURE_BYTES = 15_000_000
 """What is embedded at most, so that the page opens quickly and can be mailed; the rest are links."""
+MAX_SCANS = 1_000
+"""Scans listed at most, worst light first; the tables have them all."""
 MAX_PARTS = 4
 """Muscles and levels named per reason before 'and n more'."""
 
@@ -77,10 +79,12 @@ class ScanLine:
 
 @dataclass(frozen=True)
 class Listing:
-    """Reasons by frequency, and every scan, worst light first."""
+    """Reasons by frequency, and the scans, worst light first; the counts are of all, listed or not."""
 
     reasons: tuple[ReasonRow, ...]
     scans: tuple[ScanLine, ...]
+    n_scans: int
+    n_worrying: int
 
 
 def listing(cohort: Cohort, results: Path) -> Listing:
@@ -88,14 +92,25 @@ def listing(cohort: Cohort, results: Path) -> Listing:
     order = {light: rank for rank, light in enumerate(LIGHTS)}
     scans = cohort.scans.assign(rank=cohort.scans["light"].map(order), measured=is_measured(cohort))
     scans = scans.sort_values(["rank", "role", "subject", "visit_order", "scan_id"], kind="stable")
-    rows = records(scans)
-    concerns, levels, fat = _concerns(cohort), _levels(cohort), _fat_methods(cohort)
+    flags = cohort.quality[cohort.quality["reason_code"].notna()]
+    flagged_keys = pd.MultiIndex.from_frame(flags[SCAN_KEY].drop_duplicates())
+    is_worrying = scans["reason_code"].notna() | pd.MultiIndex.from_frame(scans[SCAN_KEY]).isin(flagged_keys)
+    listed = scans.head(MAX_SCANS)
+    rows = records(listed)
+    concerns = _concerns(_of(flags, listed))
+    levels, fat = _levels(_of(cohort.levels, listed)), _fat_methods(_of(cohort.metrics, listed))
     pictures = _pictures([r["overlay_path"] for r in rows], results)
     lines = []
     for row, picture in zip(rows, pictures, strict=True):
         key = (row["subject"], row["session"], row["scan_id"])
         lines.append(_line(row, concerns.get(key, ()), levels.get(key, ""), fat.get(key, ""), picture))
-    return Listing(_reasons(cohort.quality), tuple(lines))
+    return Listing(_reasons(cohort.quality), tuple(lines), len(scans), int(is_worrying.sum()))
+
+
+def _of(rows: pd.DataFrame, scans: pd.DataFrame) -> pd.DataFrame:
+    """Keep the rows of these scans."""
+    near = rows[rows["session"].isin(scans["session"])]
+    return near.merge(scans[SCAN_KEY], how="inner", on=SCAN_KEY)
 
 
 def _line(row: Row, concerns: tuple[Concern, ...], levels: str, fat: str, picture: Picture | None) -> ScanLine:
@@ -148,10 +163,9 @@ def _reasons(quality: pd.DataFrame) -> tuple[ReasonRow, ...]:
     return tuple(sorted(found, key=lambda r: (order.index(r.light), -r.scans, r.code)))
 
 
-def _concerns(cohort: Cohort) -> dict[tuple[str, ...], tuple[Concern, ...]]:
+def _concerns(flags: pd.DataFrame) -> dict[tuple[str, ...], tuple[Concern, ...]]:
     """Gather the flags of each scan by reason, worst first; many muscles and levels are counted, not listed."""
     gathered: dict[tuple[str, ...], dict[tuple[str, str], list[str]]] = defaultdict(lambda: defaultdict(list))
-    flags = cohort.quality[cohort.quality["reason_code"].notna()]
     for row in records(flags):
         key = (row["subject"], row["session"], row["scan_id"])
         gathered[key][row["light"], row["reason_code"]].append(_part(row))
@@ -179,9 +193,9 @@ def _few(parts: list[str]) -> str:
     return f"{shown}; and {len(parts) - MAX_PARTS} more" if len(parts) > MAX_PARTS else shown
 
 
-def _levels(cohort: Cohort) -> dict[tuple[str, ...], str]:
+def _levels(levels: pd.DataFrame) -> dict[tuple[str, ...], str]:
     """Name the vertebrae or discs each scan covers, as a range where there is no gap."""
-    rows = cohort.levels[cohort.levels["level_scheme"].isin(["vertebra_slab", "disc_stack"])]
+    rows = levels[levels["level_scheme"].isin(["vertebra_slab", "disc_stack"])]
     rows = rows[rows["level"].notna() & (rows["coverage_frac"] > 0)]
     order = level_order()
     found: dict[tuple[str, ...], str] = {}
@@ -196,8 +210,8 @@ def _levels(cohort: Cohort) -> dict[tuple[str, ...], str]:
     return found
 
 
-def _fat_methods(cohort: Cohort) -> dict[tuple[str, ...], str]:
-    given = cohort.metrics.loc[cohort.metrics["fi"].notna(), [*SCAN_KEY, "fi_method"]].drop_duplicates()
+def _fat_methods(metrics: pd.DataFrame) -> dict[tuple[str, ...], str]:
+    given = metrics.loc[metrics["fi"].notna(), [*SCAN_KEY, "fi_method"]].drop_duplicates()
     return {
         key: "; ".join(title for method, title in FI_METHODS.items() if method in set(rows["fi_method"]))
         for key, rows in groups(given, SCAN_KEY)

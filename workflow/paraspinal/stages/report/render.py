@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import yaml
@@ -15,46 +15,55 @@ import paraspinal
 from paraspinal.core.files import write_text
 from paraspinal.core.paths import PROJECT
 from paraspinal.core.schemas import COHORT_TABLES
-from paraspinal.core.vocab import FiMethod, Muscle, Side
+from paraspinal.core.vocab import Muscle, Side
 from paraspinal.stages.report import figures
-from paraspinal.stages.report.data import Cohort, groups, read_cohort
-from paraspinal.stages.report.flow import flow, headline, light_counts, people
+from paraspinal.stages.report.claim import as_section, checklist
+from paraspinal.stages.report.data import Cohort, read_cohort
+from paraspinal.stages.report.evidence import PLACES, gather
+from paraspinal.stages.report.flow import Flow, flow, headline, light_counts, people
 from paraspinal.stages.report.listing import listing
+from paraspinal.stages.report.methods import Section, markdown, methods
 from paraspinal.stages.report.muscles import Change, SchemeView, Spread, change, schemes, sides
 from paraspinal.stages.report.words import FI_METHODS, LIGHTS, MUSCLES, SCHEMES, SEQUENCES, level_name
 
 TEMPLATES = PROJECT / "workflow" / "report"
 THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
-PLACES = frozenset({"input", "out", "private_dir"})
-"""Settings that are paths: they say nothing about the numbers and may name people, so the page leaves them out."""
 MIN_FOR_QUARTILES = 3
 """Below this many people quartiles say nothing and are not printed."""
 
 
 def write_report(results: Path) -> Path:
-    """Write ``report/index.html`` below ``results`` from its cohort tables; returns the path of the page.
+    """Write ``report/`` below ``results`` from its cohort tables; returns the path of the page.
 
-    The page needs nothing from the network and equal tables give equal bytes. Raises InputError if a table,
-    the data dictionary or the run's configuration is missing or damaged.
+    Beside the page stand the methods text and the CLAIM checklist, as on the page. The page needs nothing from the
+    network and equal tables give equal bytes. Raises InputError if a table, the data dictionary or the run's
+    configuration is missing or damaged.
     """
     cohort = read_cohort(results)
-    page = results / "report" / "index.html"
-    write_text(page, render(cohort, results))
-    return page
+    found = flow(cohort)
+    evidence = gather(cohort, results)
+    text, claim = methods(cohort, found, evidence), as_section(checklist(results, evidence.models))
+    folder = results / "report"
+    write_text(folder / "methods.md", markdown("Methods", text))
+    write_text(folder / "claim-2024.md", markdown("Reporting checklist", [claim]))
+    write_text(folder / "index.html", render(cohort, results, found, text, claim))
+    return folder / "index.html"
 
 
-def render(cohort: Cohort, results: Path) -> str:
+def render(cohort: Cohort, results: Path, found: Flow, text: Sequence[Section], claim: Section) -> str:
     """Fill the template; the page's security policy admits exactly its own style and script."""
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "table.js"))
     views, changes = schemes(cohort), change(cohort)
     scans = cohort.scans
-    text = _environment().get_template("index.html.j2").render(
+    page = _environment().get_template("index.html.j2").render(
         style=Markup(style),
         script=Markup(script),
         policy=f"default-src 'none'; img-src data: file: 'self'; "
         f"style-src {_source(style)}; script-src {_source(script)}",
         headline=headline(cohort),
-        flow=flow(cohort),
+        flow=found,
+        methods=text,
+        claim=claim,
         people=people(cohort),
         schemes=views,
         profiles=[(_size_panels(v), _fat_panels(v), [FI_METHODS[m] for m in v.methods]) for v in views],
@@ -67,16 +76,13 @@ def render(cohort: Cohort, results: Path) -> str:
             "Site (pseudonym)": light_counts(scans, scans["site"]),
         },
         listing=listing(cohort, results),
-        models=_models(cohort),
-        numbering=_numbering(cohort),
-        fi_used=[m for m in FiMethod if m in set(cohort.metrics["fi_method"].dropna())],
         tables=COHORT_TABLES,
         min_for_quartiles=MIN_FOR_QUARTILES,
         definitions=cohort.dictionary.get("fi_method", {}) | cohort.dictionary.get("level_scheme", {}),
         config_text=yaml.safe_dump({k: v for k, v in cohort.config.items() if k not in PLACES}, allow_unicode=True),
         version=paraspinal.__version__,
     )  # fmt: skip
-    return text
+    return page
 
 
 def _source(text: str) -> str:
@@ -190,19 +196,3 @@ def _alt(start: str, levels: list[tuple[str, list[Spread | None]]], series: list
         if values:
             parts.append(f"{name}: {', '.join(values)}")
     return f"{start}. {'; '.join(parts)}."
-
-
-def _models(cohort: Cohort) -> list[dict[str, Any]]:
-    """Models the tables name, with their weights' sha256 and how many scans each outlined."""
-    used = cohort.scans.dropna(subset=["model", "model_sha256"])
-    return [
-        {"name": name, "sha256": sha256, "scans": len(rows)}
-        for (name, sha256), rows in groups(used, ["model", "model_sha256"])
-    ]
-
-
-def _numbering(cohort: Cohort) -> dict[str, int]:
-    """Scans with levels by how the vertebrae were numbered."""
-    rows = cohort.levels[cohort.levels["level"].notna()]
-    scans = rows.drop_duplicates(["subject", "session", "scan_id"])
-    return {str(name): int(n) for name, n in scans["level_numbering"].value_counts().sort_index().items()}

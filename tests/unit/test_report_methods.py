@@ -1,0 +1,223 @@
+"""The methods text and the checklist: every number comes from the run, every count adds up, every file is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from report_factory import CohortFactory, empty_results, rich_results
+
+from paraspinal.core import software
+from paraspinal.core.files import sha256_file
+from paraspinal.core.paths import PROJECT
+from paraspinal.core.registry import Registry
+from paraspinal.core.schemas import COHORT_TABLES
+from paraspinal.models.registry import list_models
+from paraspinal.stages.report import write_report
+from paraspinal.stages.report.claim import ANSWERS, CHECKLIST, checklist
+from paraspinal.stages.report.data import read_cohort
+from paraspinal.stages.report.evidence import gather
+from paraspinal.stages.report.flow import flow
+from paraspinal.stages.report.methods import Grid, Section, markdown, methods
+
+
+def sections(root: Path) -> dict[str, Section]:
+    cohort = read_cohort(root)
+    return {section.title: section for section in methods(cohort, flow(cohort), gather(cohort, root))}
+
+
+def words(section: Section) -> str:
+    return " ".join(section.paragraphs)
+
+
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = rich_results(tmp_path_factory.mktemp("rich"))
+    write_report(root)
+    return root
+
+
+def test_counts_of_every_flow_add_up_exactly(rich: Path) -> None:
+    found = flow(read_cohort(rich))
+    inventory = pd.read_parquet(rich / "tables" / "inventory.parquet")
+    scans = pd.read_parquet(rich / "tables" / "scans.parquet")
+    assert found.persons[0].count == inventory["subject"].nunique()
+    assert found.visits[0].count == inventory["session"].nunique()
+    for steps in (found.persons, found.visits):
+        for step, after in zip(steps, steps[1:], strict=False):
+            assert step.kept == after.count, step.title
+        assert steps[-1].leaving == ()
+    stacks, *later = found.steps
+    assert stacks.kept == scans["stack_ids"].explode().nunique()
+    for step, after in zip(later, later[1:], strict=False):
+        assert step.kept == after.count, step.title
+
+
+def test_a_person_leaves_once_for_the_reason_of_their_images(tmp_path: Path) -> None:
+    make = CohortFactory(tmp_path)
+    make.measure(make.scan("p1", 1, "a"))
+    make.scan("p1", 2, "b", status="failed", reason_code="SEG_EMPTY", dseg_path=None)
+    make.scan("p2", 1, "c", status="failed", reason_code="SEG_EMPTY", dseg_path=None)
+    make.scan("p3", 1, "d", plane="sagittal", role="spine")
+    for number, reason in enumerate(("LOCALIZER", "DUP_IDENTICAL", "LOCALIZER")):
+        make.stack(f"x{number}", subject="p4", session="s4", status="excluded", reason_code=reason)
+    make.stack("nobody", status="excluded", reason_code="NOT_AN_IMAGE")
+    found = flow(read_cohort(make.write()))
+    assert [(s.count, [(x.code, x.count) for x in s.leaving]) for s in found.persons] == [
+        (4, [("LOCALIZER", 1)]),
+        (3, [("", 1)]),
+        (2, [("SEG_EMPTY", 1)]),
+        (1, []),
+        (1, []),
+    ]
+    assert found.persons[1].leaving[0].text == "no axial scan"
+    assert [s.count for s in found.visits] == [5, 4, 3, 1, 1]
+
+
+def test_text_on_the_page_and_in_the_file_are_the_same(rich: Path) -> None:
+    text = (rich / "report" / "methods.md").read_text()
+    page = re.sub(r"<[^>]+>", " ", (rich / "report" / "index.html").read_text())
+    page = " ".join(page.replace("&#39;", "'").replace("&gt;", ">").split())
+    for section in sections(rich).values():
+        assert f"## {section.title}" in text
+        for paragraph in section.paragraphs:
+            assert " ".join(paragraph.split()) in page
+            assert paragraph in text
+        for grid in section.grids:
+            assert f"{grid.caption}:" in text
+
+
+def test_every_parameter_of_the_configuration_is_named_with_its_value_and_meaning(rich: Path) -> None:
+    config = yaml.safe_load((rich / "run_config.yaml").read_text())
+    rows = {key: (value, meaning) for key, value, meaning in sections(rich)["Parameters"].grids[0].rows}
+    for group in ("segment", "levels", "measure", "quality", "breaker"):
+        for key, value in config[group].items():
+            assert rows[f"{group}.{key}"][0] == str(value)
+            assert rows[f"{group}.{key}"][1]
+    assert not any("private" in key or "sheet" in key for key in rows)
+
+
+def test_a_changed_parameter_changes_the_sentence(tmp_path: Path) -> None:
+    make = CohortFactory(tmp_path)
+    make.measure(make.scan("p1", 1, "a", sequence="dixon"), methods=("dixon_ff_ratio_of_sums",))
+    root = make.write()
+    config = yaml.safe_load((root / "run_config.yaml").read_text())
+    config["measure"] |= {"min_coverage_frac": 0.87, "min_ring_ff_frac": 0.71}
+    (root / "run_config.yaml").write_text(yaml.safe_dump(config))
+    found = sections(root)
+    assert "at least 0.87 of the level" in words(found["Size"])
+    assert "fat fraction of at least 0.71" in words(found["Fat infiltration"])
+
+
+def test_only_measures_in_use_are_defined(tmp_path: Path) -> None:
+    make = CohortFactory(tmp_path)
+    make.measure(make.scan("p1", 1, "a"), methods=("t1t2_sat_anchored",))
+    found = sections(make.write())
+    assert [row[0] for row in found["Size"].grids[0].rows] == ["volume_mm3", "acsa_mm2"]
+    assert [row[4] for row in found["Size"].grids[0].rows] == ["40", "40"]
+    assert "t1t2_sat_anchored" in words(found["Fat infiltration"])
+    assert "dixon" not in words(found["Fat infiltration"]).lower()
+    assert "vertebra_slab" in words(found["Levels"])
+    assert "disc_stack" not in words(found["Levels"])
+
+
+def test_models_are_cited_with_their_weights_and_the_place_of_their_accuracy(tmp_path: Path) -> None:
+    entry = next(e for e in list_models() if e.task == "muscles")
+    make = CohortFactory(tmp_path)
+    make.measure(make.scan("p1", 1, "a", model=entry.identifier, model_sha256=entry.sha256))
+    make.measure(make.scan("p2", 1, "b", model=entry.identifier, model_sha256="0" * 64))
+    found = sections(make.write())["Segmentation"]
+    stranger, ours = found.paragraphs
+    card = str(entry.card.relative_to(PROJECT))
+    assert entry.sha256 in ours
+    assert ours.endswith(f"Accuracy is stated in {card}.")
+    assert "no card of these weights was found" in stranger
+    assert {row[0] for row in found.grids[0].rows} == {entry.identifier}
+
+
+def test_software_is_what_the_jobs_noted(tmp_path: Path) -> None:
+    make = CohortFactory(tmp_path)
+    make.measure(make.scan("p1", 1, "a"))
+    root = make.write()
+    assert "were not recorded" in words(sections(root)["Software"])
+    Registry({}).deal([("p1", "s"), ("p2", "s")], 1).write(root)
+    software.record(root, "segment", 1, {"torch": "2.1", "Python": "3.11"})
+    software.record(root, "segment", 1, {"torch": "2.2", "Python": "3.11"}, is_all_new=False)
+    software.record(root, "segment", 2, {"torch": "2.2", "Python": "3.11"})
+    software.record(root, "segment", 7, {"torch": "9.9"})  # a shard that is no more
+    software.record(root, "convert", 1, {"dcm2niix": "v1"})
+    found = sections(root)["Software"]
+    assert "The software was dcm2niix v1, Python 3.11 and torch 2.1 and 2.2." in words(found)
+    assert "More than one version of torch took part" in words(found)
+    assert [row[0] for row in found.grids[0].rows] == ["convert", "segment"]
+    software.record(root, "segment", 1, {"torch": "2.2", "Python": "3.11"})
+    assert "torch 2.2." in words(sections(root)["Software"])
+
+
+def test_loaded_software_is_named_by_its_version() -> None:
+    found = software.loaded()
+    assert found["pandas"] == pd.__version__
+    assert set(found) - {"Python", "paraspinal"} <= set(software.PACKAGES)
+
+
+def test_tables_are_cited_by_their_sha256(rich: Path) -> None:
+    rows = sections(rich)["Data"].grids[0].rows
+    assert [row[0] for row in rows] == [f"tables/{t.name}.parquet" for t in COHORT_TABLES]
+    for name, n, sha256 in rows:
+        assert sha256 == sha256_file(rich / name)
+        assert int(n.replace(",", "")) == len(pd.read_parquet(rich / name))
+
+
+def test_an_empty_cohort_has_a_text_without_empty_promises(tmp_path: Path) -> None:
+    root = empty_results(tmp_path)
+    write_report(root)
+    text = (root / "report" / "methods.md").read_text()
+    assert not re.search(r"\b(nan|None|inf)\b", text)
+    assert "## Fat infiltration" not in text
+
+
+def test_text_from_headers_cannot_become_markup() -> None:
+    grid = Grid("c", ("h",), (("a|b\n# x <script>",),))
+    text = markdown("T", [Section("S", ("<b>",), (grid,))])
+    assert "| a\\|b # x &lt;script> |" in text
+    assert "<b>" not in text
+
+
+# The checklist
+
+
+def test_checklist_has_44_items_in_order_and_closed_answers(rich: Path) -> None:
+    items = checklist(rich, ())
+    assert [item.number for item in items] == list(range(1, 45))
+    assert {item.answered_by for item in items} == set(ANSWERS)
+    assert all(item.topic and item.section for item in items)
+    for line in CHECKLIST.read_text().splitlines():
+        assert line.count("\t") == 5
+
+
+def test_every_file_the_checklist_points_at_exists(rich: Path) -> None:
+    cohort = read_cohort(rich)
+    entry = next(e for e in list_models() if e.task == "muscles")
+    cohort.scans.loc[cohort.scans["model"] == "muscles@0.1.0", "model_sha256"] = entry.sha256
+    items = checklist(rich, gather(cohort, rich).models)
+    cited = [name for item in items for name in item.files]
+    assert len(cited) > 40
+    assert "" not in cited
+    for name in cited:
+        path = name.removesuffix(" (repository)").split(": ")[0]
+        assert ((PROJECT if name.endswith("(repository)") else rich) / path).exists(), name
+    for item in items:
+        assert item.files or item.answered_by == "authors" or item.number == 29, item.number
+
+
+def test_a_comparison_with_a_reference_is_cited_where_there_is_one(tmp_path: Path) -> None:
+    root = empty_results(tmp_path)
+    before = {i.number for i in checklist(root, ()) if i.files}
+    (root / "agreement").mkdir()
+    (root / "agreement" / "agreement.parquet").write_bytes(b"")
+    after = {i.number: i.files for i in checklist(root, ()) if i.files}
+    assert set(after) - before == {14, 29, 32, 33, 37, 28}
+    assert after[29] == ("agreement/agreement.parquet",)

@@ -1,0 +1,107 @@
+"""From one shard's tables to its part of the cohort tables; pure functions on Arrow tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from paraspinal.core.errors import ResultsError
+from paraspinal.core.schemas import QUALITY
+from paraspinal.core.tables import Row, Table
+from paraspinal.core.vocab import LevelNumbering, LevelSource, Light, Status
+
+Visit = dict[str, int | None]
+"""Days from the person's first visit, and the number of the visit."""
+
+_KEYS = ("subject", "session", "scan_id")
+_LEVELS_KEPT = (*_KEYS, "level_source", "level_numbering", "level_scan_id", "lstv_suspected", "activity_id")
+LEVELS_READ = (*_LEVELS_KEPT, "slabs")
+METRICS_READ = (*_KEYS, "activity_id", "metrics")
+"""Columns of the shard tables that the parts are made of; images' geometry need not be read for them."""
+
+
+def fit(part: pa.Table, table: Table) -> pa.Table:
+    """Bring a part to a declared schema; a column it lacks is null and must be allowed to be."""
+    arrays = [
+        part[field.name].cast(field.type) if field.name in part.column_names else pa.nulls(part.num_rows, field.type)
+        for field in table.schema
+    ]
+    for field, array in zip(table.schema, arrays, strict=True):
+        if not field.nullable and array.null_count:
+            raise ResultsError(f"{table.name}.{field.name} has nulls it may not have", hint="this is a bug, report it")
+    return pa.Table.from_arrays(arrays, schema=table.schema)
+
+
+def explode(table: pa.Table, column: str, keep: tuple[str, ...]) -> pa.Table:
+    """One row per element of a list-of-structs column, with the columns of ``keep`` repeated."""
+    lists = table[column].combine_chunks()
+    parent = pc.list_parent_indices(lists)
+    values = pc.list_flatten(lists)
+    columns: dict[str, Any] = {name: table[name].combine_chunks().take(parent) for name in keep}
+    columns |= {field.name: pc.struct_field(values, field.name) for field in values.type}
+    return pa.table(columns)
+
+
+def scans_part(quality: pa.Table, visits: Mapping[tuple[str, str], Visit]) -> pa.Table:
+    """Add to the scans of a shard which visit they are of."""
+    found = [visits[key] for key in zip(quality["subject"].to_pylist(), quality["session"].to_pylist(), strict=True)]
+    for name in ("days_from_first_visit", "visit"):
+        quality = quality.append_column(name, pa.array([visit[name] for visit in found], pa.int64()))
+    return quality
+
+
+def levels_part(levels: pa.Table) -> pa.Table:
+    """One row per scan, level and scheme, with the slices it covers."""
+    slabs = explode(levels, "slabs", _LEVELS_KEPT)
+    weights = slabs["slice_weights"].to_pylist()
+    covered = [[k for k, w in enumerate(row or []) if w > 0] for row in weights]
+    for name, values, kind in (
+        ("first_slice", [c[0] if c else None for c in covered], pa.int64()),
+        ("last_slice", [c[-1] if c else None for c in covered], pa.int64()),
+        ("n_slices", [sum(row) if c else None for row, c in zip(weights, covered, strict=True)], pa.float64()),
+    ):
+        slabs = slabs.append_column(name, pa.array(values, kind))
+    slabs = slabs.rename_columns({"confidence": "level_confidence"})
+    for name, unknown in (("level_source", LevelSource.NONE), ("level_numbering", LevelNumbering.UNRESOLVED)):
+        slabs = slabs.set_column(
+            slabs.column_names.index(name), name, pc.fill_null(slabs[name].combine_chunks(), unknown.value)
+        )
+    return slabs
+
+
+def metrics_part(measure: pa.Table) -> pa.Table:
+    """One row per scan, muscle, side, level, scheme and fat method."""
+    return explode(measure, "metrics", (*_KEYS, "activity_id"))
+
+
+def quality_part(quality: pa.Table) -> pa.Table:
+    """One row per flag, and one green row for each scan without any."""
+    keep = (*_KEYS, "activity_id")
+    flags = explode(quality, "flags", keep)
+    n_flags = pc.fill_null(pc.list_value_length(quality["flags"]), 0)
+    unflagged = quality.filter(pc.and_(pc.equal(quality["light"], Light.GREEN.value), pc.equal(n_flags, 0)))
+    return pa.concat_tables([fit(flags, QUALITY), fit(unflagged.select([*keep, "light"]), QUALITY)])
+
+
+def with_late_warnings(quality: pa.Table, warned: Mapping[str, Row]) -> pa.Table:
+    """Warn of scans whose stacks ingest warned of once it saw the cohort: a slice less than the protocol has.
+
+    ``warned`` holds status, reason code and detail of every stack with a warning.
+    """
+    changed = ("status", "reason_code", "detail", "light", "flags")
+    rows = quality.select([*changed, "stack_ids"]).to_pylist()
+    for row in rows:
+        found = next((warned[stack] for stack in row["stack_ids"] if stack in warned), None)
+        if found and row["status"] == Status.OK.value:
+            row |= {name: found[name] for name in ("status", "reason_code", "detail")}
+            flag = {"light": Light.AMBER.value, "reason_code": found["reason_code"], "detail": found["detail"]}
+            row["flags"] = [*(row["flags"] or []), flag]
+            row["light"] = Light.AMBER.value if row["light"] == Light.GREEN.value else row["light"]
+    for name in changed:
+        place = quality.column_names.index(name)
+        field = quality.schema.field(place)
+        quality = quality.set_column(place, field, pa.array([row[name] for row in rows], field.type))
+    return quality

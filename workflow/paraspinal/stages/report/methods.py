@@ -1,0 +1,287 @@
+"""The methods text of a paper, made from what the run recorded: no number in it is typed by hand.
+
+Every section is paragraphs and tables of plain text, which the page and ``methods.md`` both show word for word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from paraspinal.core.schemas import METRICS
+from paraspinal.core.tables import Column
+from paraspinal.core.vocab import FiMethod, Light
+from paraspinal.stages.report.data import SCAN_KEY, Cohort, sizes
+from paraspinal.stages.report.evidence import Evidence, Model
+from paraspinal.stages.report.flow import Flow, Share, Step, light_counts, people
+from paraspinal.stages.report.words import FI_METHODS, SCHEMES, reason_text
+
+SIZES = tuple(c for c in METRICS.columns if c.unit in ("mm2", "mm3", "%") or c.name.startswith("rcsa_"))
+"""Columns of the metrics table that are sizes; whichever hold a value are defined in the text."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A small table: caption, heads, rows of text."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of the text; tables stand below the paragraphs."""
+
+    title: str
+    paragraphs: tuple[str, ...]
+    grids: tuple[Grid, ...] = ()
+
+
+def methods(cohort: Cohort, flow: Flow, evidence: Evidence) -> tuple[Section, ...]:
+    """Write every section that has something to say."""
+    made = (
+        _software(evidence),
+        _images(cohort, flow),
+        _segmentation(evidence),
+        _levels(cohort, flow),
+        _size(cohort),
+        _fat(cohort, flow),
+        _quality(cohort),
+        _parameters(evidence),
+        _data(evidence),
+    )
+    return tuple(section for section in made if section.paragraphs or section.grids)
+
+
+def _software(evidence: Evidence) -> Section:
+    everything: dict[str, set[str]] = {}
+    for versions in evidence.software.values():
+        for name, found in versions.items():
+            everything.setdefault(name, set()).update(found)
+    named = [f"{name} {_and(sorted(found))}" for name, found in sorted(everything.items(), key=lambda x: x[0].lower())]
+    text = (
+        f"All measurements were made automatically. The software was {_and(named)}."
+        if named
+        else "All measurements were made automatically; the versions of the software were not recorded by this run."
+    )
+    several = [name for name, found in everything.items() if len(found) > 1]
+    more = f" More than one version of {_and(sorted(several))} took part, for the run was continued after an update."
+    rows = [(stage, _and([f"{n} {_and(v)}" for n, v in found.items()])) for stage, found in evidence.software.items()]
+    grid = Grid("Software by stage, as each job recorded it", ("Stage", "Versions"), tuple(rows))
+    return Section("Software", (text + (more if several else ""),), (grid,) if rows else ())
+
+
+def _images(cohort: Cohort, flow: Flow) -> Section:
+    scans = cohort.scans[cohort.scans["role"] == "muscles"]
+    made_by = scans["manufacturer"].fillna("not stated").value_counts().sort_index()
+    vendors = [f"{name} ({_n(int(n), 'scan')})" for name, n in made_by.items()]
+    fields = sorted(scans["field_strength_t"].dropna().unique())
+    protocol = (
+        f"The {_n(len(scans), 'axial scan')} of the muscles came from {_n(scans['site'].nunique(), 'known site')} and "
+        f"from scanners of {_and(vendors)}, at {_and([f'{t:.3g} T' for t in fields]) or 'field strengths not stated'}; "
+        f"by sequence: {_and([f'{g.name} {g.scans}' for g in people(cohort).groups.get('Sequence', ())])}."
+        if len(scans)
+        else ""
+    )
+    files = _n(int(cohort.inventory["n_files"].sum()), "file")
+    split = (
+        "DICOM series were split into stacks (one set of slices on one grid), converted to NIfTI with the grid checked "
+        "against the DICOM geometry, and classified by their headers. A scan is one stack, or the parts of one Dixon "
+        f"acquisition. People, visits and sites are keyed pseudonyms. The input held {files}."
+    )
+    grids = (
+        _flow_grid("Stacks and scans: who goes on, who leaves, and why", flow.steps),
+        _flow_grid("Participants: everyone is counted once in each row", flow.persons),
+        _flow_grid("Visits", flow.visits),
+    )
+    return Section("Images and participants", tuple(x for x in (split, protocol, _ages(cohort)) if x), grids)
+
+
+def _ages(cohort: Cohort) -> str:
+    rows = people(cohort).ages
+    parts = [f"{row.sex.lower()} {row.people}" for row in rows[1:]]
+    if not rows:
+        return ""
+    age = "" if rows[0].median is None else (
+        f"; age at the first measured visit, median {rows[0].median:.0f} years "
+        f"(quartiles {rows[0].q1:.0f} to {rows[0].q3:.0f})"
+    )  # fmt: skip
+    return f"{_n(rows[0].people, 'person', 'people')} had a measured scan ({_and(parts)}){age}."
+
+
+def _flow_grid(caption: str, steps: Sequence[Step]) -> Grid:
+    rows = [
+        (
+            step.title + (f" ({step.note})" if step.note else ""),
+            _n(step.count, step.unit),
+            f"{step.count - step.kept:,}",
+            shares_text(step.leaving) or "-",
+        )
+        for step in steps
+    ]
+    return Grid(caption, ("Step", "Number", "Leave here", "Because"), tuple(rows))
+
+
+def _segmentation(evidence: Evidence) -> Section:
+    rows = tuple(
+        (model.name, a.data, a.structure.replace("_", " "), a.measure, f"{a.value:.3g}{unit}")
+        for model in evidence.models
+        for a in (model.card.accuracy if model.card else ())
+        for unit in ("" if a.unit == "1" else f" {a.unit}",)
+    )
+    grid = Grid("Accuracy as the model cards state it", ("Model", "Data", "Structure", "Measure", "Value"), rows)
+    return Section("Segmentation", tuple(map(_model, evidence.models)), (grid,) if rows else ())
+
+
+def _model(model: Model) -> str:
+    start = (
+        f"{_n(model.scans, 'scan was', 'scans were')} outlined by {model.name} (sha256 of the weights {model.sha256})"
+    )
+    if model.card is None:
+        return f"{start}; no card of these weights was found, so nothing can be said of their training and accuracy."
+    card = model.card
+    data = card.training.get("data", "")
+    taught = "; ".join(map(str, data)) if isinstance(data, list) else str(data)
+    return (
+        f"{start}: {card.summary} Training data: {taught}. Intended use: {card.intended_use} "
+        f"Limits: {' '.join(card.limits)} Accuracy is stated in {model.card_path}."
+    )
+
+
+def _levels(cohort: Cohort, flow: Flow) -> Section:
+    rows = cohort.levels[cohort.levels["level"].notna()]
+    scans = rows.drop_duplicates(SCAN_KEY)
+    how = scans["level_numbering"].value_counts().sort_index()
+    numbered = [f"{str(name).replace('_', ' ')} in {_n(int(n), 'scan')}" for name, n in how.items()]
+    angle = cohort.config.get("levels", {}).get("max_disc_angle_deg")
+    paragraphs = [
+        "Levels are transferred from a sagittal scan only inside one frame of reference of the same visit, or found on "
+        f"the scan itself; otherwise they are unknown. Of the measured scans: {shares_text(flow.by_level)}."
+        if flow.by_level
+        else "",
+        f"Vertebrae were numbered: {_and(numbered)}." if numbered else "",
+        f"A group of oblique slices belongs to a disc when their normals differ by at most {angle:g} degrees."
+        if angle is not None and "disc_stack" in set(rows["level_scheme"])
+        else "",
+        _definitions(
+            cohort, "level_scheme", [s for s in SCHEMES if s in set(cohort.metrics["level_scheme"])], SCHEMES.get
+        ),
+    ]
+    return Section("Levels", tuple(p for p in paragraphs if p))
+
+
+def _definitions(cohort: Cohort, vocabulary: str, words: Sequence[str], title: Callable[[str], str | None]) -> str:
+    """Define words as the data dictionary of this run does."""
+    known = cohort.dictionary.get(vocabulary, {})
+    return " ".join(f"{title(word)} ({word}): {known[word]}." for word in words if word in known)
+
+
+def _size(cohort: Cohort) -> Section:
+    if not cohort.sizes_given:
+        return Section("Size", ())
+    coverage = cohort.config.get("measure", {}).get("min_coverage_frac")
+    text = (
+        f"{_n(len(sizes(cohort.metrics)), 'region')} (muscle, side and level of a scan) were measured in the native "
+        "grid of each image, without resampling, with slice spacing rather than thickness."
+    )
+    if coverage is not None:
+        text += f" A volume is given only where at least {coverage:g} of the level lies inside the scan, without gaps."
+    rows = tuple(
+        (c.name, _plain_unit(c), c.description, c.formula or "-", f"{cohort.sizes_given[c.name]:,}")
+        for c in SIZES
+        if cohort.sizes_given.get(c.name)
+    )
+    head = ("Column", "Unit", "What", "Formula", "Rows with a value")
+    return Section("Size", (text,), (Grid("Sizes in the tables; a value counts once per fat method", head, rows),))
+
+
+def _plain_unit(column: Column) -> str:
+    return {"mm2": "mm²", "mm3": "mm³", "1": "ratio"}.get(column.unit, column.unit)
+
+
+def _fat(cohort: Cohort, flow: Flow) -> Section:
+    used = [m for m in FiMethod if m in set(cohort.metrics.loc[cohort.metrics["fi"].notna(), "fi_method"])]
+    ring = cohort.config.get("measure", {}).get("min_ring_ff_frac")
+    missing = cohort.metrics.loc[cohort.metrics["fi"].isna(), "fi_reason_code"].fillna("").value_counts()
+    ordered = sorted(missing.items(), key=lambda item: (-item[1], item[0]))
+    withheld = [Share(str(code), reason_text(str(code)), int(n)) for code, n in ordered]
+    paragraphs = [
+        f"Of the measured scans: {shares_text(flow.by_fat)}." if flow.by_fat else "",
+        _definitions(cohort, "fi_method", used, FI_METHODS.get),
+        f"A Dixon pair was used only if fat under the skin had a fat fraction of at least {ring:g}; else a swap of "
+        "water and fat or unequal scales are suspected and no fat fraction is given."
+        if ring is not None and any(m.startswith("dixon") for m in used)
+        else "",
+        f"Rows without fat infiltration, by reason: {shares_text(withheld)}." if withheld and used else "",
+        "Methods measure different things and were not pooled." if len(used) > 1 else "",
+    ]
+    return Section("Fat infiltration", tuple(p for p in paragraphs if p))
+
+
+def _quality(cohort: Cohort) -> Section:
+    if not len(cohort.scans):
+        return Section("Quality", ())
+    (counts,) = light_counts(cohort.scans, cohort.scans["light"].map(lambda light: "all")).values()
+    lights = _and([f"{counts[light]:,} {light}" for light in (Light.GREEN, Light.AMBER, Light.RED)])
+    flags = cohort.quality[cohort.quality["reason_code"].notna()]
+    found = flags.groupby(["light", "reason_code"])["scan_id"].nunique().sort_values(ascending=False, kind="stable")
+    rows = tuple((light, f"{reason_text(code)} ({code})", f"{n:,}") for (light, code), n in found.items())
+    text = (
+        f"Every scan was judged by rules: {lights}. Values under a red flag "
+        f"({len(cohort.metrics) - len(cohort.trusted):,} rows) are left out of every summary and stay in the tables."
+    )
+    return Section("Quality", (text,), (Grid("Flags", ("Light", "Reason", "Scans"), rows),) if rows else ())
+
+
+def _parameters(evidence: Evidence) -> Section:
+    rows = tuple((p.key, p.value, p.meaning) for p in evidence.parameters)
+    text = "What a run can be told, and what this one was told; paths are left out."
+    return Section("Parameters", (text,), (Grid("Every parameter", ("Key", "Value", "Meaning (unit)"), rows),))
+
+
+def _data(evidence: Evidence) -> Section:
+    rows = tuple((f"tables/{f.name}.parquet", f"{f.rows:,}", f.sha256) for f in evidence.files)
+    text = (
+        "These are the tables the numbers above were counted from; a copy is the same data if its sha256 is the same."
+    )
+    return Section("Data", (text,), (Grid("Tables", ("File", "Rows", "sha256"), rows),))
+
+
+def shares_text(shares: Sequence[Share]) -> str:
+    """List counts with their words and codes."""
+    return ", ".join(f"{s.count:,} {s.text}" + (f" ({s.code})" if s.code else "") for s in shares)
+
+
+def _n(count: int, singular: str, plural: str = "") -> str:
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
+
+
+def _and(parts: Sequence[str]) -> str:
+    return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1] if parts else ""
+
+
+def markdown(title: str, sections: Sequence[Section]) -> str:
+    """Write sections as Markdown; text from headers cannot become markup."""
+    return "\n".join(_lines(title, sections))
+
+
+def _lines(title: str, sections: Sequence[Section]) -> Iterator[str]:
+    yield from (f"# {title}", "")
+    for section in sections:
+        yield from (f"## {section.title}", "")
+        for paragraph in section.paragraphs:
+            yield from (_escaped(paragraph), "")
+        for grid in section.grids:
+            yield from (f"{_escaped(grid.caption)}:", "", _row(grid.head), _row(["---"] * len(grid.head)))
+            yield from map(_row, grid.rows)
+            yield ""
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
+
+
+def _escaped(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
