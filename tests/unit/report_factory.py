@@ -11,7 +11,7 @@ import yaml
 
 from paraspinal.cohort.dictionary import write_dictionary
 from paraspinal.cohort.people import INVENTORY_READ, participants
-from paraspinal.core.schemas import COVARIATES, INVENTORY, LEVELS, METRICS, QUALITY, SCANS
+from paraspinal.core.schemas import COVARIATES, INVENTORY, LEVELS, METRICS, QUALITY, SCANS, SLICES
 from paraspinal.core.settings import load_settings, read_config
 from paraspinal.core.tables import Row, write_arrow
 from paraspinal.core.vocab import FiMethod, Muscle, Reason, Side
@@ -117,10 +117,16 @@ class CohortFactory:
         self.quality.append({**key, "light": light, "reason_code": reason, "activity_id": "a", **part})
         scan["light"] = max(scan["light"], light, key=["green", "amber", "red"].index)
 
+    def slices(self) -> list[Row]:
+        """One slice per measured muscle of a scan, as large as the muscle is on average."""
+        kept = ("subject", "session", "scan_id", "muscle", "side", "activity_id")
+        first = {(m["scan_id"], m["muscle"], m["side"]): m for m in reversed(self.metrics)}
+        return [{**{k: m[k] for k in kept}, "slice": 0, "csa_mm2": m["acsa_mm2"]} for m in first.values()]
+
     def write(self) -> Path:
         """Write the tables, the dictionary and the configuration; returns the results folder."""
-        rows = (self.inventory, self.scans, self.levels, self.metrics, self.quality)
-        for table, found in zip((INVENTORY, SCANS, LEVELS, METRICS, QUALITY), rows, strict=True):
+        rows = (self.inventory, self.scans, self.levels, self.metrics, self.slices(), self.quality)
+        for table, found in zip((INVENTORY, SCANS, LEVELS, METRICS, SLICES, QUALITY), rows, strict=True):
             table.write(self.root / "tables" / f"{table.name}.parquet", found)
         facts = COVARIATES.arrow(self.covariates)
         people = participants(INVENTORY.arrow(self.inventory).select(list(INVENTORY_READ)), facts)

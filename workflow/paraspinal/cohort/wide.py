@@ -84,7 +84,7 @@ class Cell(NamedTuple):
             SIDES[Side(self.side)] if self.side else "",
             {"stack": "all"}.get(self.level, self.level.replace("_", "").lower()),
             SCHEMES[LevelScheme(self.scheme)],
-            _UNIT.sub("", self.measure)[: 10 if needs_method(self.measure) else 13].rstrip("_"),
+            _UNIT.sub("", self.measure)[: 9 if needs_method(self.measure) else 12].rstrip("_"),
             METHODS[FiMethod(self.method)] if self.method else "",
         )
         return "_".join(part for part in parts if part)

@@ -82,6 +82,7 @@ REASONS = {
     Reason.SEG_IMPLAUSIBLE: "implausible outline",
     Reason.LEVEL_UNRESOLVED: "spinal level not found",
     Reason.LSTV_SUSPECTED: "transitional vertebra suspected",
+    Reason.PATIENT_MOVED: "the patient moved between the scans",
     Reason.WRONG_PLANE: "neither axial nor sagittal",
     Reason.COVERAGE_PARTIAL: "level only partly covered",
     Reason.FOV_TRUNCATED: "muscle cut by the image border",
