@@ -188,6 +188,42 @@ class FiMethod(StrEnum):
     T1T2_GMM3_MUSCLEMAP = "t1t2_gmm3_musclemap"
 
 
+class TostMethod(StrEnum):
+    """How an equivalence test was made."""
+
+    PARAMETRIC = "parametric"  # paired t
+    BOOTSTRAP = "bootstrap"
+    CONSTANT = "constant"  # all differences are one number: nothing to estimate
+
+
+class AgreementReason(StrEnum):
+    """Why statistics of agreement are null."""
+
+    NO_PAIRS = "NO_PAIRS"
+    TOO_FEW_PAIRS = "TOO_FEW_PAIRS"  # fewer than 3
+    NO_VARIANCE = "NO_VARIANCE"  # every value is the same: no correlation
+    ZERO_REFERENCE = "ZERO_REFERENCE"  # a reference is zero: no percentage error
+    ZERO_REFERENCE_MEAN = "ZERO_REFERENCE_MEAN"  # no margin relative to it
+    NOT_NUMERIC = "NOT_NUMERIC"
+    DUPLICATE_COLUMN = "DUPLICATE_COLUMN"
+
+
+class PairState(StrEnum):
+    """Which of two masks holds a muscle."""
+
+    BOTH_PRESENT = "both_present"
+    REFERENCE_ONLY = "reference_only"
+    PREDICTION_ONLY = "prediction_only"
+    BOTH_ABSENT = "both_absent"
+
+    @classmethod
+    def of(cls, reference: bool, prediction: bool) -> PairState:
+        """Name the state."""
+        if reference:
+            return cls.BOTH_PRESENT if prediction else cls.REFERENCE_ONLY
+        return cls.PREDICTION_ONLY if prediction else cls.BOTH_ABSENT
+
+
 class Light(StrEnum):
     """Traffic light of an item."""
 
