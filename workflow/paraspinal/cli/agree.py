@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
 
-from paraspinal.core.tables import Row
+from paraspinal.cli import show_agreement
 
-ALL = "all"
-PIPE_WIDTH = 120
+if TYPE_CHECKING:
+    from paraspinal.statistics.margins import Margin
 
 
 def agreement(arguments: argparse.Namespace) -> None:
@@ -23,6 +23,7 @@ def agreement(arguments: argparse.Namespace) -> None:
     from paraspinal.validate.layout import Layout
     from paraspinal.validate.table import agree_on_table
 
+    named = _margins(arguments.config)
     layout = Layout(
         reference_suffix=arguments.reference_suffix,
         prediction_suffix=arguments.prediction_suffix,
@@ -42,117 +43,50 @@ def agreement(arguments: argparse.Namespace) -> None:
         arguments.table,
         arguments.out,
         layout,
-        margins=tuple(Margin.parse(text) for text in arguments.margin),
+        margins=(named["size"], *(Margin.parse(text, named) for text in arguments.margin)),
         separator=arguments.separator.replace("\\t", "\t"),
         decimal=arguments.decimal,
         with_figures=not arguments.no_figures,
     )
-    console = wide_console()
-    show(console, found.rows, found.by)
+    console = show_agreement.wide_console()
+    show_agreement.agreement(console, found.rows, found.by)
     _say(console, found.notes, has_participants=bool(arguments.participant))
     _where(console, arguments.out, ("agreement.parquet", "agreement.csv"), found.figures)
 
 
-def wide_console() -> Console:
-    """A console that does not fold the tables of a file or pipe, which have no width of their own."""
-    console = Console()
-    return console if console.is_terminal else Console(width=PIPE_WIDTH)
+def validate(arguments: argparse.Namespace) -> None:
+    """Compare label maps with references."""
+    from paraspinal.validate import folders
+    from paraspinal.validate.conventions import read_convention
+    from paraspinal.validate.output import write_names
+    from paraspinal.validate.pairing import pair_by_entities, pair_by_sheet
+    from paraspinal.validate.run_tables import read_run
+
+    named = _margins(arguments.config)
+    codes = (read_convention(arguments.prediction_labels), read_convention(arguments.reference_labels))
+    roots = (arguments.predictions, arguments.references)
+    pairs = pair_by_sheet(arguments.sheet, *roots) if arguments.sheet else pair_by_entities(*roots)
+    known = read_run(arguments.results) if arguments.results else {}
+    margins = (named["size"], replace(named["dixon_fi"], pattern="fi_*"))
+    found = folders.validate(pairs, codes, known, margins, arguments.out, with_figures=not arguments.no_figures)
+    if arguments.names:
+        write_names(arguments.names, pairs)
+    console = show_agreement.wide_console()
+    states = Counter(row["reason_code"] or row["status"] for row in found.pairs)
+    counts = ", ".join(f"{state} {count}" for state, count in states.most_common())
+    console.print(f"[bold]{len(found.pairs)} pairs[/bold]: {counts}\n", highlight=False)
+    show_agreement.overlap(console, found.summary)
+    show_agreement.agreement(console, found.agreement, ("muscle", "side", "level"))
+    _say(console, found.notes, has_participants=any(row["participant"] for row in found.pairs))
+    tables = [f"{name}.parquet" for name in ("pairs", "overlap", "overlap_summary", "agreement")]
+    _where(console, arguments.out, tables, found.figures)
 
 
-def show(console: Console, rows: Sequence[Row], by: Sequence[str]) -> None:
-    """Print agreement, equivalence, and every stratum, in that order."""
-    whole = [row for row in rows if row["stratum_by"] == ALL]
-    keys: list[tuple[str, Callable[[Row], str]]] = [("measure", lambda row: row["measure"])]
-    keys += [(name, partial(_word, name=name)) for name in by]
-    _print(console, "Agreement (prediction - reference; 95 % intervals in brackets)", whole, [*keys, *_AGREEMENT])
-    _print(console, "Equivalence (two one-sided tests at 0.05, 90 % interval)", whole, [*keys, *_EQUIVALENCE])
-    for stratum in dict.fromkeys(row["stratum_by"] for row in rows if row["stratum_by"] != ALL):
-        part = [row for row in rows if row["stratum_by"] == stratum]
-        columns = [*keys, (stratum, lambda row: row["stratum"]), *_STRATUM]
-        _print(console, f"By {stratum.replace('_', ' ')}", part, columns)
+def _margins(config: Path | None) -> dict[str, Margin]:
+    from paraspinal.core.settings import load_settings, read_config
+    from paraspinal.statistics.margins import named_margins
 
-
-def _word(row: Row, name: str) -> str:
-    return str(row.get(name) or "")
-
-
-def _bracket(row: Row, name: str) -> str:
-    if row.get(name) is None:
-        return "-"
-    low, high = row.get(f"{name}_ci_low"), row.get(f"{name}_ci_high")
-    return _number(row[name]) + ("" if low is None else f"\n[{_number(low)}, {_number(high)}]")
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return "<0.0001" if value < 0.0001 else f"{value:.4f}"
-
-
-def _verdict(row: Row, name: str = "is_equivalent") -> str:
-    found = row.get(name)
-    if found is None:
-        return "-" if row.get("tost_p") is not None else (row.get("reason_code") or "-")
-    return "equivalent" if found else "not shown"
-
-
-def _judged(row: Row) -> str:
-    return _verdict(row) if row["is_sufficient"] else "insufficient"
-
-
-def _percent(row: Row, name: str) -> str:
-    return "-" if row.get(name) is None else f"{row[name]:.2f} %"
-
-
-_AGREEMENT: list[tuple[str, Callable[[Row], str]]] = [
-    ("n", lambda row: str(row["n"])),
-    ("missing", lambda row: str(row["n_rows"] - row["n"])),
-    ("bias", lambda row: _bracket(row, "bias")),
-    ("lower limit", lambda row: _bracket(row, "loa_lower")),
-    ("upper limit", lambda row: _bracket(row, "loa_upper")),
-    ("ICC(A,1)", lambda row: _bracket(row, "icc_a1")),
-    ("MAPE", lambda row: _percent(row, "mape_pct")),
-]
-_EQUIVALENCE: list[tuple[str, Callable[[Row], str]]] = [
-    ("margin", lambda row: _number(row.get("margin"))),
-    ("90 % interval", lambda row: f"{_number(row.get('ci90_low'))},\n{_number(row.get('ci90_high'))}"),
-    ("smallest margin", lambda row: f"{_number(row.get('smallest_margin'))}\n({_percent(row, 'smallest_margin_pct')})"),
-    ("p", lambda row: _p(row.get("tost_p"))),
-    ("Holm p", lambda row: _p(row.get("tost_p_holm"))),
-    ("verdict", _verdict),
-    ("per participant", lambda row: _verdict(row, "participant_is_equivalent")),
-]
-_STRATUM: list[tuple[str, Callable[[Row], str]]] = [
-    ("n", lambda row: str(row["n"])),
-    ("people", lambda row: "-" if row["n_participants"] is None else str(row["n_participants"])),
-    ("failed", lambda row: "-" if row["failure_frac"] is None else f"{100 * row['failure_frac']:.1f} %"),
-    ("bias", lambda row: _bracket(row, "bias")),
-    ("ICC(A,1)", lambda row: _number(row.get("icc_a1"))),
-    ("p", lambda row: _p(row.get("tost_p"))),
-    ("verdict", _judged),
-]
-
-
-_NUMBERS = {name for name, _ in (*_AGREEMENT, *_EQUIVALENCE, *_STRATUM)} - {"verdict", "per participant"}
-
-
-def _print(
-    console: Console, title: str, rows: Sequence[Row], columns: Sequence[tuple[str, Callable[[Row], str]]]
-) -> None:
-    table = Table(box=None, pad_edge=False)
-    for name, _ in columns:
-        is_number = name in _NUMBERS
-        heading = name.replace("_", " ").replace(" margin", "\nmargin").replace(" participant", "\nparticipant")
-        table.add_column(heading, overflow="fold", justify="right" if is_number else "left")
-    for row in rows:
-        table.add_row(*(words(row) for _, words in columns))
-    console.print(f"[bold]{title}[/bold]", highlight=False)
-    console.print(table)
-    console.print()
+    return named_margins(load_settings(read_config(config, {})).agreement)
 
 
 def _say(console: Console, notes: Sequence[str], has_participants: bool) -> None:
@@ -197,9 +131,32 @@ def add_commands(subs: Any) -> None:
         action="append",
         default=[],
         metavar="[MEASURE=]VALUE[%]",
-        help="equivalence margin: 5%% of the reference mean (default), or a number in the unit of the measure",
+        help="equivalence margin: 5%% of the reference mean (default), a number in the unit of the measure, or one "
+        "of the configuration: size, dixon_fi, t1t2_fi (fractions), dixon_fi_pct, t1t2_fi_pct (percent)",
     )
+    command.add_argument("--config", type=Path, help="configuration with margins on top of config/config.yaml")
     command.add_argument("--separator", default="", help="between cells (default: found)")
     command.add_argument("--decimal", default="", choices=(".", ","), help="decimal mark (default: found)")
     command.add_argument("--no-figures", action="store_true", help="tables only")
     command.set_defaults(command=agreement)
+    _add_validate(subs)
+
+
+def _add_validate(subs: Any) -> None:
+    command = subs.add_parser("validate", help="agreement of label maps with reference label maps")
+    command.add_argument("predictions", type=Path, help="folder with the label maps to judge (NIfTI)")
+    command.add_argument("references", type=Path, help="folder with the reference label maps (NIfTI)")
+    command.add_argument("--out", type=Path, default=Path("validation"), help="folder for the results")
+    command.add_argument("--sheet", type=Path, help="table that pairs files; without it BIDS entities do")
+    for what in ("prediction", "reference"):
+        command.add_argument(
+            f"--{what}-labels",
+            default="paraspinal",
+            metavar="CONVENTION",
+            help="paraspinal (default), musclemap, musclemap_atlas, lpm_segmentator, or a table: label, muscle, side",
+        )
+    command.add_argument("--results", type=Path, help="results of a run: strata, levels and Dixon images of its scans")
+    command.add_argument("--names", type=Path, help="write which pair is which file; keep it as private as the images")
+    command.add_argument("--config", type=Path, help="configuration with margins on top of config/config.yaml")
+    command.add_argument("--no-figures", action="store_true", help="tables only")
+    command.set_defaults(command=validate)

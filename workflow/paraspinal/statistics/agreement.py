@@ -52,7 +52,8 @@ def agreement_row(values: Paired, margin: Margin) -> Row:
         reasons.append(AgreementReason.TOO_FEW_PAIRS if n else AgreementReason.NO_PAIRS)
     else:
         row |= _spread(pairs, reasons) | _equivalence(pairs, margin.of(row["reference_mean"]), reasons)
-    return row | {"reason_code": ";".join(reasons) or None}
+    found = {name: None if isinstance(x, float) and not np.isfinite(x) else x for name, x in row.items()}
+    return found | {"reason_code": ";".join(reasons) or None}
 
 
 def _counts(values: Paired, pairs: Paired) -> Row:
@@ -97,7 +98,7 @@ def _spread(pairs: Paired, reasons: list[AgreementReason]) -> Row:
         **_interval("loa_lower_ci", limits.lower_ci),
         "loa_upper": limits.upper,
         **_interval("loa_upper_ci", limits.upper_ci),
-        "icc_a1": _number(icc),
+        "icc_a1": icc,
         **_interval("icc_a1_ci", icc_ci),
         "mae": error.mae,
         "mape_pct": error.mape_pct,
@@ -138,8 +139,4 @@ def _equivalence(pairs: Paired, margin: float, reasons: list[AgreementReason]) -
 
 
 def _interval(name: str, found: tuple[float, float]) -> dict[str, Any]:
-    return {f"{name}_low": _number(found[0]), f"{name}_high": _number(found[1])}
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    return {f"{name}_low": found[0], f"{name}_high": found[1]}

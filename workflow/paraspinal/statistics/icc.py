@@ -58,20 +58,22 @@ def icc_a_1(ratings: NDArray[np.float64], confidence: float = 0.95) -> tuple[flo
     """Compute ICC(A,1), absolute agreement of two-way effects, with its interval; ratings are (n, k), n >= 2.
 
     The ICC(2,1) of Shrout and Fleiss; the interval is McGraw and Wong's (1996, doi 10.1037/1082-989X.1.1.30, table 7)
-    with Satterthwaite's degrees of freedom. NaN where the ratings do not vary at all; 1 where raters agree entirely.
+    with Satterthwaite's degrees of freedom. NaN where the ratings of each rater do not vary; 1 where raters agree entirely.
     """
     ms = MeanSquares.of(ratings)
     n, k = ms.n, ms.k
-    spread = ms.subjects + (k - 1) * ms.error + k * (ms.raters - ms.error) / n
+    nothing = Interval(float("nan"), float("nan"))
     scale = float(np.square(ratings).sum()) * np.finfo(float).eps
-    if spread <= scale:
-        return float("nan"), Interval(float("nan"), float("nan"))
+    if ms.subjects + ms.error <= scale:
+        return float("nan"), nothing
     if ms.error <= scale and ms.raters <= scale:
         return 1.0, Interval(1.0, 1.0)
-    icc = (ms.subjects - ms.error) / spread
+    icc = (ms.subjects - ms.error) / (ms.subjects + (k - 1) * ms.error + k * (ms.raters - ms.error) / n)
     # McGraw and Wong's a and b, both times (1 - icc), of which the degrees of freedom do not depend.
     a, b = k * icc / n, 1.0 - icc + k * icc * (n - 1) / n
     raters, error = a * ms.raters, b * ms.error
+    if raters + error <= scale:  # raters contradict each other entirely
+        return icc, nothing
     freedom = (raters + error) ** 2 / (raters**2 / (k - 1) + error**2 / ((n - 1) * (k - 1)))
     tail = 1.0 - (1.0 - confidence) / 2.0
     f_low, f_high = stats.f.ppf(tail, n - 1, freedom), stats.f.ppf(tail, freedom, n - 1)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from paraspinal.core.errors import ConfigError
+from paraspinal.core.settings import AgreementSettings
 
 
 @dataclass(frozen=True)
@@ -19,18 +20,22 @@ class Margin:
     pattern: str = "*"
 
     @classmethod
-    def parse(cls, text: str) -> Margin:
-        """Read ``5%`` (of the reference mean), ``0.01`` (in the unit of the measure) or ``fat_*=0.01``.
+    def parse(cls, text: str, named: Mapping[str, Margin]) -> Margin:
+        """Read ``5%`` (of the reference mean), ``0.01`` (in the unit of the measure), or one of ``named``.
 
-        Raises ConfigError if it is none of these, or not above zero.
+        Any of these may stand behind a pattern: ``fat_*=0.01``. Raises ConfigError if it is none, or not above zero.
         """
         pattern, separator, number = text.rpartition("=")
+        if number.strip() in named and (pattern or not separator):
+            return replace(named[number.strip()], pattern=pattern or "*")
         try:
             value = float(number.strip().removesuffix("%"))
         except ValueError:
             value = math.nan
         if not (math.isfinite(value) and value > 0.0 and (pattern or not separator)):
-            raise ConfigError(f"--margin {text}: not a margin", hint="for example 5%, 0.01, or 'fat_*=0.01'")
+            raise ConfigError(
+                f"--margin {text}: not a margin", hint=f"for example 5%, 0.01, 'fat_*=0.01', {', '.join(named)}"
+            )
         return cls(value, number.strip().endswith("%"), pattern or "*")
 
     def of(self, reference_mean: float) -> float:
@@ -41,10 +46,21 @@ class Margin:
         return f"{self.value:g} % of the reference mean" if self.is_relative else f"{self.value:g}"
 
 
-DEFAULT_MARGIN = Margin(5.0, is_relative=True)
-"""The seed paper's margin."""
+def named_margins(settings: AgreementSettings) -> dict[str, Margin]:
+    """Margins of the configuration: for sizes, and for fat as a fraction (0 to 1) or in percent."""
+    dixon, t1t2 = settings.margin_dixon_fi_pp, settings.margin_t1t2_fi_pp
+    return {
+        "size": Margin(settings.margin_size_pct, is_relative=True),
+        "dixon_fi": Margin(dixon / 100.0, is_relative=False),
+        "dixon_fi_pct": Margin(dixon, is_relative=False),
+        "t1t2_fi": Margin(t1t2 / 100.0, is_relative=False),
+        "t1t2_fi_pct": Margin(t1t2, is_relative=False),
+    }
 
 
 def margin_for(measure: str, margins: Iterable[Margin]) -> Margin:
-    """Find the margin of a measure: the last that fits, else the default."""
-    return next((m for m in reversed(list(margins)) if fnmatchcase(measure, m.pattern)), DEFAULT_MARGIN)
+    """Find the margin of a measure: the last that fits; raises ConfigError where none does."""
+    found = next((m for m in reversed(list(margins)) if fnmatchcase(measure, m.pattern)), None)
+    if found is None:
+        raise ConfigError(f"no margin for {measure}", hint="name one with --margin")
+    return found

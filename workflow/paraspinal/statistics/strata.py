@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -29,14 +29,14 @@ class PairedTable:
     """Paired values in a frame with columns ``measure``, ``reference``, ``prediction`` and those named here.
 
     ``by`` divides every measure (muscle, side, level); each of ``strata`` is a division of its own. ``participant``
-    names the column that tells whose rows belong together, or is None.
+    names the column that tells whose rows belong together, or is None. Of ``margins`` the last that fits holds.
     """
 
     frame: pd.DataFrame
     by: tuple[str, ...] = ()
     strata: tuple[str, ...] = ()
     participant: str | None = None
-    margins: tuple[Margin, ...] = field(default=())
+    margins: tuple[Margin, ...] = ()
 
 
 def agreement_rows(table: PairedTable) -> list[Row]:

@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from paraspinal import __version__
 from paraspinal.core.errors import ResultsError
-from paraspinal.core.files import atomic_path, write_json
+from paraspinal.core.files import atomic_path, write_json, write_text
 from paraspinal.core.tables import Row, Table, write_arrow
+from paraspinal.validate.pairing import MaskPair
 
 
 def write_tables(folder: Path, tables: Iterable[tuple[Table, list[Row]]], options: dict[str, Any]) -> None:
@@ -39,3 +40,16 @@ def _describe(table: Table) -> dict[str, Any]:
         for f in table.schema
     ]
     return {"description": table.description, "key": list(table.key), "columns": columns}
+
+
+def write_names(path: Path, pairs: list[MaskPair]) -> None:
+    """Write which pair is which file, tab-separated. It names files: the only table here that may name people.
+
+    Raises ResultsError if it cannot be written.
+    """
+    lines = ["pair\tprediction\treference"]
+    lines += [f"{number}\t{pair.prediction or ''}\t{pair.reference or ''}" for number, pair in enumerate(pairs, 1)]
+    try:
+        write_text(path, "\n".join(lines) + "\n")
+    except OSError as error:
+        raise ResultsError(f"the names cannot be written: {error.strerror}", hint="choose another --names") from None

@@ -29,7 +29,7 @@ def agree_on_table(
     path: Path,
     out: Path,
     layout: Layout,
-    margins: tuple[Margin, ...] = (),
+    margins: tuple[Margin, ...],
     separator: str = "",
     decimal: str = "",
     with_figures: bool = True,
@@ -45,8 +45,12 @@ def agree_on_table(
     computed = agreement_rows(PairedTable(found.frame, found.by, found.strata, participant, margins))
     rows = computed + found.skipped_rows()
     notes = [*found.notes, *(f"{name}: {reason.value}, not compared" for name, reason in found.skipped.items())]
-    notes += [f"--margin for {m.pattern} fits no measure" for m in margins if not _is_used(m, margins, rows)]
-    write_tables(out, [(declared, rows)], {"layout": asdict(layout), "margins": [str(m) for m in margins]})
+    notes += [
+        f"--margin for {m.pattern} fits no measure"
+        for m in margins
+        if m.pattern != "*" and not _is_used(m, margins, rows)
+    ]
+    write_tables(out, [(declared, rows)], {"layout": asdict(layout), "margins": {m.pattern: str(m) for m in margins}})
     figures = bland_altman(found.frame, computed, found.by, out / "figures") if with_figures else []
     return AgreementResult(rows, found.by, tuple(notes), tuple(figures))
 
