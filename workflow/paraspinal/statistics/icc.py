@@ -58,7 +58,7 @@ def icc_a_1(ratings: NDArray[np.float64], confidence: float = 0.95) -> tuple[flo
     """Compute ICC(A,1), absolute agreement of two-way effects, with its interval; ratings are (n, k), n >= 2.
 
     The ICC(2,1) of Shrout and Fleiss; the interval is McGraw and Wong's (1996, doi 10.1037/1082-989X.1.1.30, table 7)
-    with Satterthwaite's degrees of freedom. NaN where the ratings of each rater do not vary; 1 where raters agree entirely.
+    with Satterthwaite's degrees of freedom. NaN where no rater varies; 1 where raters agree entirely.
     """
     ms = MeanSquares.of(ratings)
     n, k = ms.n, ms.k

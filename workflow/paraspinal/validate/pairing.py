@@ -104,7 +104,8 @@ def _by_entities(folder: Path, what: str) -> dict[tuple[tuple[str, str], ...], P
         image = NIFTI.fullmatch(path.name)
         named = entities(image["stem"]) if image and path.is_file() else None
         if named and named[1] == DSEG:
-            grouped[tuple(sorted((k, v) for k, v in named[0].items() if k not in IGNORED_ENTITIES))].append(path)
+            told = [item for item in named[0].items() if item[0] not in IGNORED_ENTITIES]
+            grouped[tuple(sorted(told, key=lambda item: (item[0] != "sub", item)))].append(path)
     if not grouped:
         hint = "expected sub-..._dseg.nii.gz; name other files in a sheet (--sheet)"
         raise InputError(f"no label maps with BIDS names among the {what}", hint=hint)
