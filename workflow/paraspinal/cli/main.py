@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from paraspinal import __version__
-from paraspinal.cli import commands
+from paraspinal.cli import agree, commands
 from paraspinal.cli.commands import WIDE
 from paraspinal.core.errors import DataError, ParaspinalError, error_line, trace
 
@@ -90,6 +90,8 @@ def parser() -> argparse.ArgumentParser:
     segment.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     segment.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
     segment.set_defaults(command=commands.segment)
+
+    agree.add_commands(subs)
 
     stage = subs.add_parser("stage", help="one job of the workflow (called by its rules)")
     stage.add_argument("name")

@@ -70,6 +70,15 @@ class QualitySettings:
 
 
 @dataclass(frozen=True)
+class AgreementSettings:
+    """Margins within which a method counts as equivalent to its reference."""
+
+    margin_size_pct: float
+    margin_dixon_fi_pp: float
+    margin_t1t2_fi_pp: float
+
+
+@dataclass(frozen=True)
 class BreakerSettings:
     """When so much fails that the cohort cannot be trusted."""
 
@@ -90,6 +99,7 @@ class Settings:
     levels: LevelsSettings
     measure: MeasureSettings
     quality: QualitySettings
+    agreement: AgreementSettings
     breaker: BreakerSettings
 
     @property
@@ -124,6 +134,7 @@ _GROUPS = {
     "levels": LevelsSettings,
     "measure": MeasureSettings,
     "quality": QualitySettings,
+    "agreement": AgreementSettings,
     "breaker": BreakerSettings,
 }
 

@@ -74,6 +74,7 @@ class Reason(StrEnum):
     MODEL_HASH_MISMATCH = "MODEL_HASH_MISMATCH"
     PHI_DETECTED = "PHI_DETECTED"
     EXCLUDED_BY_SHEET = "EXCLUDED_BY_SHEET"  # the user's override sheet says so
+    NO_REFERENCE = "NO_REFERENCE"  # there is nothing to compare a label map with
     UPSTREAM_FAILED = "UPSTREAM_FAILED"
     UNEXPECTED_ERROR = "UNEXPECTED_ERROR"  # a fault of ours met this input; see the log, it is a bug
 
@@ -194,6 +195,42 @@ class BiasCorrection(StrEnum):
 
     NONE = "none"
     N4 = "n4"
+
+
+class TostMethod(StrEnum):
+    """How an equivalence test was made."""
+
+    PARAMETRIC = "parametric"  # paired t
+    BOOTSTRAP = "bootstrap"
+    CONSTANT = "constant"  # all differences are one number: nothing to estimate
+
+
+class AgreementReason(StrEnum):
+    """Why statistics of agreement are null."""
+
+    NO_PAIRS = "NO_PAIRS"
+    TOO_FEW_PAIRS = "TOO_FEW_PAIRS"  # fewer than 3
+    NO_VARIANCE = "NO_VARIANCE"  # every value is the same: no correlation
+    ZERO_REFERENCE = "ZERO_REFERENCE"  # a reference is zero: no percentage error
+    ZERO_REFERENCE_MEAN = "ZERO_REFERENCE_MEAN"  # no margin relative to it
+    NOT_NUMERIC = "NOT_NUMERIC"
+    DUPLICATE_COLUMN = "DUPLICATE_COLUMN"
+
+
+class PairState(StrEnum):
+    """Which of two masks holds a muscle."""
+
+    BOTH_PRESENT = "both_present"
+    REFERENCE_ONLY = "reference_only"
+    PREDICTION_ONLY = "prediction_only"
+    BOTH_ABSENT = "both_absent"
+
+    @classmethod
+    def of(cls, reference: bool, prediction: bool) -> PairState:
+        """Name the state."""
+        if reference:
+            return cls.BOTH_PRESENT if prediction else cls.REFERENCE_ONLY
+        return cls.PREDICTION_ONLY if prediction else cls.BOTH_ABSENT
 
 
 class Light(StrEnum):

@@ -92,6 +92,7 @@ REASONS = {
     Reason.MODEL_HASH_MISMATCH: "model is not the expected one",
     Reason.PHI_DETECTED: "identifying text found",
     Reason.EXCLUDED_BY_SHEET: "set aside by your sheet",
+    Reason.NO_REFERENCE: "no reference to compare with",
     Reason.UPSTREAM_FAILED: "an earlier step failed",
     Reason.UNEXPECTED_ERROR: "fault of the software, see the log",
 }

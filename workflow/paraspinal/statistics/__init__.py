@@ -1,0 +1,1 @@
+"""Agreement and equivalence: arithmetic on paired values and on masks, without files or images."""

@@ -1,0 +1,4 @@
+"""Agreement with a reference: masks of two folders, and paired values of any table.
+
+A room of its own beside the main road: it reads results but no stage needs it, and `statistics/` stays arithmetic.
+"""
