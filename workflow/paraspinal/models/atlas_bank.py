@@ -65,6 +65,10 @@ class AtlasBank:
             weight = np.clip(weight + np.float32(slope) * y_mm[:, None], 0.0, 1.0)
         return AtlasCut(first, second, is_mirrored, weight)
 
+    def slice(self, index: int) -> MuscleShape:
+        """Return slice ``index`` as it is, 0 being the most caudal."""
+        return MuscleShape(self.distances_mm[index], index / (len(self.distances_mm) - 1))
+
     def shape(self, cut: AtlasCut, steps_up: int = 0) -> MuscleShape:
         """Blend the slices of a cut, or those ``steps_up`` slices cranial of them."""
         last = len(self.distances_mm) - 1
