@@ -138,8 +138,8 @@ def test_a_septum_fills_the_share_of_a_pixel_that_it_covers() -> None:
     np.testing.assert_allclose(sheet.opacity(EDGE_MM), [0.25, 1.0, 0.5, 0.0], atol=1e-6)
     # Half of 3 mm less the rim belongs to neither muscle.
     assert not_muscle(Sheet(np.array([0.7, 0.8]), np.full(2, 3.0), Paint.FASCIA, np.ones(2, dtype=bool))).tolist() == [
-        0.7 < 1.5 - RIM_MM,
-        0.8 < 1.5 - RIM_MM,
+        1.5 - RIM_MM > 0.7,
+        1.5 - RIM_MM > 0.8,
     ]
 
 

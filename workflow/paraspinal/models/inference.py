@@ -23,6 +23,7 @@ from paraspinal.models.card import ModelCard, check_order, read_card
 from paraspinal.models.checkpoint import load_tensors
 from paraspinal.models.network import NetworkSpec, UNet, build_network
 from paraspinal.models.normalise import input_channels
+from paraspinal.models.plausible import judge, objection
 from paraspinal.models.preprocess import AXIAL_FRAME, MIN_SHAPE, STRIDE, SliceGrid, slice_grid
 from paraspinal.models.registry import resolve
 from paraspinal.models.views import FURTHER_VIEWS, View, Window, muscle_region, onto, same_region
@@ -73,6 +74,7 @@ class SegmentationResult:
     idea). ``flip_disagreement``: 1 - Dice between the image and its mirror image, per label code.
     ``spread``: mean of 1 - Dice between each look at the image and their mean, per label code;
     ``slice_spread``: the same slice by slice, caudal first, None where the muscle is not in the slice.
+    ``objection``: why this cannot be a lumbar back, None where nothing speaks against it.
     """
 
     label_map: sitk.Image
@@ -80,6 +82,7 @@ class SegmentationResult:
     flip_disagreement: dict[int, float]
     spread: dict[int, float]
     slice_spread: dict[int, list[float | None]]
+    objection: str | None
 
 
 def load_model(identifier: str, device: str = "cpu", threads: int = 1, resources: Path = RESOURCES) -> LoadedModel:
@@ -156,14 +159,18 @@ class MuscleSegmenter:
         counts = np.bincount(classes.ravel(), minlength=n_classes)
         totals = np.bincount(classes.ravel(), weights=entropy.ravel(), minlength=n_classes)
         present = {c: int(self._codes[c]) for c in range(1, n_classes) if counts[c]}
+        unsure = {c: float(np.nan_to_num(spreads[c], nan=1.0)) for c in present}
+        names = self.model.card.class_names
+        finding = judge(classes, names, grid.spacing_mm, {names[c]: value for c, value in unsure.items()})
         label_map = sitk.GetImageFromArray(np.ascontiguousarray(grid.axes.backward(self._codes[classes])))
         label_map.CopyInformation(image)
         return SegmentationResult(
             label_map,
             {code: float(totals[c] / counts[c]) for c, code in present.items()},
             {code: float(np.nan_to_num(flips[c], nan=1.0)) for c, code in present.items()},
-            {code: float(np.nan_to_num(spreads[c], nan=1.0)) for c, code in present.items()},
+            {code: unsure[c] for c, code in present.items()},
             {code: [None if np.isnan(v) else float(v) for v in slice_spreads[:, c]] for c, code in present.items()},
+            objection(finding),
         )
 
     def _look(self, image: sitk.Image, grid: SliceGrid) -> tuple[Array, Window, list[ClassMap]]:

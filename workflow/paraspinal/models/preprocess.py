@@ -100,7 +100,8 @@ class SliceGrid:
 
     def canvas_axis_mm(self, axis: int) -> npt.NDArray[np.float64]:
         """Positions of the canvas rows (axis 0) or columns (axis 1) in mm from the middle of the image."""
-        return (np.arange(self.canvas[axis]) - self.padding[axis] - (self.inner[axis] - 1) / 2) * self.pixel_mm
+        middle = self.padding[axis] + (self.inner[axis] - 1) / 2
+        return np.asarray((np.arange(self.canvas[axis]) - middle) * self.pixel_mm, dtype=np.float64)
 
     def point_mm(self, image: sitk.Image, index: int, row: float, column: float) -> npt.NDArray[np.float64]:
         """Map a canvas position of slice ``index`` to LPS mm."""

@@ -52,9 +52,7 @@ def synthetic_person(atlas: AtlasBank, number: int, family: str | None = None) -
         shape = atlas.slice(index)
         distances = atlas.sample(shape, geometry.x_mm, geometry.y_mm)
         muscles = change_muscles(distances, changes, geometry.y_mm, shape.height_frac)
-        painter = Painter(
-            np.random.default_rng(paint_seed), geometry.x_mm, geometry.y_mm, muscles, shape.height_frac
-        )
+        painter = Painter(np.random.default_rng(paint_seed), geometry.x_mm, geometry.y_mm, muscles, shape.height_frac)
         scene = painter.paint()
         image = degrade(np.random.default_rng(degrade_seed), contrast.render(scene))
         images.append(np.hypot(image, rng.normal(0, NOISE_SD, image.shape)))

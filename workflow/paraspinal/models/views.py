@@ -72,4 +72,5 @@ def interpolation_matrix(from_mm: npt.NDArray[np.float64], to_mm: npt.NDArray[np
     """Build the matrix that reads values at evenly spaced ``from_mm`` at ``to_mm``; the ends continue outside."""
     step = from_mm[1] - from_mm[0]
     places = np.clip((to_mm - from_mm[0]) / step, 0, len(from_mm) - 1)
-    return np.maximum(0.0, 1.0 - np.abs(places[:, None] - np.arange(len(from_mm))[None, :])).astype(np.float32)
+    weights = np.maximum(0.0, 1.0 - np.abs(places[:, None] - np.arange(len(from_mm))[None, :]))
+    return np.asarray(weights, dtype=np.float32)

@@ -40,7 +40,18 @@ def _muscles(row: Row, work: Work) -> Row:
     missing = [code for code in muscle_labels().values() if code not in codes]
     if len(missing) == len(muscle_labels()):
         raise DataError(Reason.SEG_EMPTY, "no muscle was found")
-    uncertainty = _uncertainty(result.uncertainty, result.flip_disagreement)
+    if result.objection:
+        raise DataError(Reason.SEG_IMPLAUSIBLE, result.objection)
+    uncertainty = [
+        {
+            "label": code,
+            "entropy": entropy,
+            "flip_disagreement": result.flip_disagreement[code],
+            "spread": result.spread[code],
+            "slice_spread": result.slice_spread[code],
+        }
+        for code, entropy in sorted(result.uncertainty.items())
+    ]
     state: Row = {}
     if missing and row["status"] == Status.OK.value:
         detail = f"{len(missing)} of {len(muscle_labels())} muscles not found"
@@ -59,17 +70,10 @@ def _spine(row: Row, work: Work) -> Row:
         | {
             "vertebrae": [_vertebra(level) for level in result.levels],
             "level_numbering": result.numbering.value,
-            "uncertainty": _uncertainty(result.uncertainty, {}),
+            "uncertainty": [{"label": code, "entropy": value} for code, value in sorted(result.uncertainty.items())],
             "lstv_suspected": result.lstv_suspected,
         }
     )
-
-
-def _uncertainty(entropy: dict[int, float], disagreement: dict[int, float]) -> list[dict[str, Any]]:
-    return [
-        {"label": code, "entropy": value, "flip_disagreement": disagreement.get(code)}
-        for code, value in sorted(entropy.items())
-    ]
 
 
 def _vertebra(level: LevelGeometry) -> dict[str, Any]:
