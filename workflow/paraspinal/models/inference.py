@@ -6,7 +6,7 @@ many are asked for together. The device is the one asked for or an error.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +47,9 @@ BODY_FRAC = 0.04
 
 BODY_MARGIN_PIXELS = 6
 
+MAX_VOXELS = 120_000_000
+"""An image with more voxels than this (a 400 x 400 x 60 scan has 9.6 million) is no lumbar scan and fits no memory."""
+
 MIN_IN_PLANE_PIXELS = 16
 """An image with fewer rows or columns than this holds no recognisable anatomy."""
 
@@ -80,9 +83,9 @@ class SegmentationResult:
     label_map: sitk.Image
     uncertainty: dict[int, float]
     flip_disagreement: dict[int, float]
-    spread: dict[int, float]
-    slice_spread: dict[int, list[float | None]]
-    objection: str | None
+    spread: dict[int, float] = field(default_factory=dict)
+    slice_spread: dict[int, list[float | None]] = field(default_factory=dict)
+    objection: str | None = None
 
 
 def load_model(identifier: str, device: str = "cpu", threads: int = 1, resources: Path = RESOURCES) -> LoadedModel:
@@ -274,6 +277,8 @@ def _plan(image: sitk.Image) -> SliceGrid:
     grid = slice_grid(image, AXIAL_FRAME)
     if min(grid.native_shape[1:]) < MIN_IN_PLANE_PIXELS:
         raise DataError(Reason.TOO_FEW_SLICES, "too few pixels in the axial plane")
+    if image.GetNumberOfPixels() > MAX_VOXELS:
+        raise DataError(Reason.SEG_IMPLAUSIBLE, f"more than {MAX_VOXELS // 10**6} million voxels")
     values = sitk.GetArrayViewFromImage(image)
     if not np.isfinite(values).all() or values.max() == values.min():
         raise DataError(Reason.CONSTANT_IMAGE, "the image has no contrast")

@@ -46,9 +46,9 @@ def _muscles(row: Row, work: Work) -> Row:
         {
             "label": code,
             "entropy": entropy,
-            "flip_disagreement": result.flip_disagreement[code],
-            "spread": result.spread[code],
-            "slice_spread": result.slice_spread[code],
+            "flip_disagreement": result.flip_disagreement.get(code),
+            "spread": result.spread.get(code),
+            "slice_spread": result.slice_spread.get(code),
         }
         for code, entropy in sorted(result.uncertainty.items())
     ]
