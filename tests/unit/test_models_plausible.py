@@ -7,6 +7,7 @@ import pytest
 import SimpleITK as sitk
 
 from paraspinal.models.corrupted import CORRUPTIONS, WRONG_BODIES, wrong_body
+from paraspinal.models.evaluate import MUSCLES_MODEL
 from paraspinal.models.inference import LoadedModel, MuscleSegmenter, load_model
 from paraspinal.models.muscle_synthesis import MUSCLE_CLASSES
 from paraspinal.models.plausible import MAX_SPREAD, MIN_BACK_AREA_MM2, judge, objection
@@ -78,7 +79,7 @@ def test_a_model_without_back_muscles_is_not_judged_by_them() -> None:
 
 @pytest.fixture(scope="module")
 def shipped() -> LoadedModel:
-    return load_model("muscles@0.1.0")
+    return load_model(MUSCLES_MODEL)
 
 
 @pytest.mark.parametrize("kind", [k for k in WRONG_BODIES if k != "nothing"])

@@ -23,10 +23,11 @@ from paraspinal.core.paths import RESOURCES
 from paraspinal.core.vocab import Muscle
 from paraspinal.models.card import Accuracy
 from paraspinal.models.inference import LoadedModel, MuscleSegmenter, load_model
+from paraspinal.models.muscles_card import NAME, VERSION
 from paraspinal.phantom.anatomy import Anatomy, sample_parameters
 from paraspinal.phantom.contrast import CONTRASTS, QUICK, Weighting, label_map, render
 
-MUSCLES_MODEL = "muscles@0.1.0"
+MUSCLES_MODEL = f"{NAME}@{VERSION}"
 BARS = {"mean_dsc": 0.90, "dsc": 0.85, "volume_error_pct": 5.0, "water_fat_difference": 0.02}
 """What the labelled person has to show: mean and every single Dice at least, volume error and difference of the two
 images' mean Dice at most."""
