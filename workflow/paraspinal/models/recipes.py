@@ -51,7 +51,21 @@ class Recipe:
 
 
 RECIPES = {
-    "muscles": Recipe((Schedule(steps=7000, seed=20260101),)),
+    # The second phase is the first to meet septa, wasted and fatty muscles, oblique and thick slices and artefacts.
+    "muscles": Recipe(
+        (
+            Schedule(steps=7000, seed=20260101),
+            Schedule(
+                steps=700,
+                seed=20260103,
+                batch_size=6,
+                fresh_per_step=2,
+                pool_size=128,
+                learning_rate=1e-3,
+                warmup_steps=50,
+            ),
+        )
+    ),
     "spine": Recipe((Schedule(steps=4000, seed=20260102),)),
 }
 
@@ -91,17 +105,18 @@ def train_task(
     return ship_spine(checkpoint, resources, data_folder()).weights
 
 
-def ship_muscles(checkpoint: Path, resources: Path, data: Path | None) -> ModelEntry:
+def ship_muscles(checkpoint: Path, resources: Path, data: Path | None, code: str | None = None) -> ModelEntry:
     """Export a trained muscles model, measure it and write the numbers into its card.
 
-    With ``data`` (trained with the atlas there) the labelled person is measured too.
+    With ``data`` (trained with the atlas there) the labelled person is measured too. ``code`` names the revision
+    of this project the training ran with.
     """
     has_atlas = data is not None and (data / ATLAS_FILE).exists()
     entry = export_model(checkpoint, muscles_card(has_atlas), resources)
     model = load_model(entry.identifier, resources=resources)
     has_person = data is not None and (data / DIXON_FOLDER).is_dir()
     accuracy = (evaluate_muscles(model, data) if data and has_person else ()) + evaluate_phantoms(model)
-    return export_model(checkpoint, muscles_card(has_atlas, accuracy), resources)
+    return export_model(checkpoint, muscles_card(has_atlas, accuracy, code), resources)
 
 
 def ship_spine(checkpoint: Path, resources: Path, data: Path | None) -> ModelEntry:
