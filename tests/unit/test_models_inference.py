@@ -12,6 +12,7 @@ import torch
 from paraspinal.core.errors import DataError, ModelError
 from paraspinal.models.card import ModelCard, card_labels
 from paraspinal.models.checkpoint import Checkpoint, write_checkpoint
+from paraspinal.models.evaluate import MUSCLES_MODEL
 from paraspinal.models.inference import (
     LoadedModel,
     body_window,
@@ -22,7 +23,7 @@ from paraspinal.models.inference import (
     segment_muscles,
 )
 from paraspinal.models.muscle_synthesis import MUSCLE_CLASSES
-from paraspinal.models.muscles_card import muscles_card
+from paraspinal.models.muscles_card import NAME, VERSION, muscles_card
 from paraspinal.models.network import NetworkSpec, build_network
 from paraspinal.models.weights import export_model
 from paraspinal.phantom.anatomy import Anatomy, Tissue
@@ -80,6 +81,11 @@ def test_label_map_has_the_native_grid(toy: LoadedModel, image: sitk.Image) -> N
     assert len(found) >= 2
     assert found == set(result.uncertainty) == set(result.flip_disagreement)
     assert all(0.0 < value <= 1.0 for value in result.uncertainty.values())
+    assert found == set(result.spread) == set(result.slice_spread)
+    for code, values in result.slice_spread.items():
+        assert len(values) == image.GetSize()[2]
+        assert all(value is None or 0.0 <= value <= 1.0 for value in values)
+        assert 0.0 <= result.spread[code] <= 1.0
 
 
 def test_the_way_an_image_is_stored_does_not_matter(toy: LoadedModel, image: sitk.Image) -> None:
@@ -125,6 +131,14 @@ def test_not_a_number_is_a_data_error(toy: LoadedModel, image: sitk.Image) -> No
     broken[3, 3, 1] = float("nan")
     with pytest.raises(DataError, match="CONSTANT_IMAGE"):
         segment_muscles(toy, broken)
+
+
+def test_an_enormous_image_is_a_data_error(
+    toy: LoadedModel, monkeypatch: pytest.MonkeyPatch, image: sitk.Image
+) -> None:
+    monkeypatch.setattr("paraspinal.models.inference.MAX_VOXELS", image.GetNumberOfPixels() - 1)
+    with pytest.raises(DataError, match="million voxels"):
+        segment_muscles(toy, image)
 
 
 def test_asking_for_a_missing_gpu_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +189,7 @@ def export(tmp_path: Path, card: ModelCard, names: tuple[str, ...]) -> None:
 
 def test_exported_model_loads_with_its_labels(tmp_path: Path) -> None:
     export(tmp_path, muscles_card(with_atlas=False), MUSCLE_CLASSES)
-    model = load_model("muscles@0.1.0", resources=tmp_path)
+    model = load_model(MUSCLES_MODEL, resources=tmp_path)
     assert model.card.class_names == MUSCLE_CLASSES
     assert model.card.codes[1:3] == (5101, 5102)
     assert not model.network.training
@@ -185,19 +199,19 @@ def test_labels_reordered_against_the_weights_are_refused(tmp_path: Path) -> Non
     trained = ("background", "multifidus_right", "multifidus_left", *MUSCLE_CLASSES[3:])
     export(tmp_path, muscles_card(with_atlas=False), trained)
     with pytest.raises(ModelError, match="other outputs"):
-        load_model("muscles@0.1.0", resources=tmp_path)
+        load_model(MUSCLES_MODEL, resources=tmp_path)
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     export(tmp_path, muscles_card(with_atlas=False), MUSCLE_CLASSES)
-    card = tmp_path / "models/muscles/0.1.0/card.json"
+    card = tmp_path / f"models/{NAME}/{VERSION}/card.json"
     card.write_text(card.read_text().replace('"channels": [\n      4,\n      8\n    ]', '"channels": [4, 4]'))
     with pytest.raises(ModelError, match="do not fit"):
-        load_model("muscles@0.1.0", resources=tmp_path)
+        load_model(MUSCLES_MODEL, resources=tmp_path)
 
 
 def test_shipped_model_finds_the_muscles_of_a_phantom_on_their_sides() -> None:
-    model = load_model("muscles@0.1.0")
+    model = load_model(MUSCLES_MODEL)
     x = np.arange(-150.0, 150.0, 2.0)
     y = np.arange(-110.0, 110.0, 2.0)
     z = np.array([-42.0, -38.0, -34.0])
@@ -207,7 +221,10 @@ def test_shipped_model_finds_the_muscles_of_a_phantom_on_their_sides() -> None:
     image = sitk.GetImageFromArray(signal[tissue])
     image.SetSpacing((2.0, 2.0, 4.0))
     image.SetOrigin((x[0], y[0], z[0]))
-    found = labels_of(model, image)
+    result = segment_muscles(model, image)
+    assert result.objection is None
+    assert max(result.spread.values()) < 0.3
+    found = sitk.GetArrayFromImage(result.label_map)
     for entry in card_labels(MUSCLE_CLASSES)[1:]:
         truth, mine = label == entry.code, found == entry.code
         assert mine.any()

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from paraspinal.core.labels import all_labels, label_by_name
-from paraspinal.models.atlas_bank import mirror
+from paraspinal.models.artefacts import add_ghosts, coarsen, swap_water_and_fat
+from paraspinal.models.atlas_bank import BANK_PIXEL_MM, MAX_DISTANCE_MM, AtlasBank, mirror
 from paraspinal.models.augmentation import Geometry, sample_field_of_view, sample_geometry
-from paraspinal.models.contrast import MIN_FAT_CONTRAST, Paint, sample_contrast
-from paraspinal.models.muscle_synthesis import MUSCLE_CLASSES, SAMPLE_SHAPE, SWAP_SIDES, MuscleTask, vary_muscles
-from paraspinal.models.painter import Painter
+from paraspinal.models.contrast import MIN_FAT_CONTRAST, Paint, ThickScene, Values, sample_contrast
+from paraspinal.models.ingredients import ALL_INGREDIENTS, Ingredient
+from paraspinal.models.muscle_changes import UPPER_SHIFT_MM, MuscleChanges, change_muscles, draw_changes
+from paraspinal.models.muscle_synthesis import MUSCLE_CLASSES, SAMPLE_SHAPE, SWAP_SIDES, MuscleTask, atlas_scene
+from paraspinal.models.painter import EDGE_MM, Painter
 from paraspinal.models.procedural import procedural_scene
+from paraspinal.models.septa import RIM_MM, Sheet, not_muscle, septum
+from paraspinal.models.synthetic_people import synthetic_person
 
 
 def plain_geometry() -> Geometry:
@@ -77,16 +83,160 @@ def test_painted_muscles_are_where_their_shapes_are() -> None:
     np.testing.assert_allclose(scene.render(values)[deep], values[Paint.MUSCLE], rtol=1e-5)
 
 
+def small_bank(n_slices: int = 9) -> AtlasBank:
+    """Build an atlas of round muscles that grow from slice to slice."""
+    axis = np.arange(-90.0, 90.5, BANK_PIXEL_MM)
+    y, x = np.meshgrid(axis, axis, indexing="ij")
+    fields = [np.clip(discs(x, y) - 0.3 * k, -MAX_DISTANCE_MM, MAX_DISTANCE_MM) for k in range(n_slices)]
+    return AtlasBank(np.stack(fields).astype(np.float32), (axis[0], axis[0]), slice_mm=3.0)
+
+
 def test_border_between_multifidus_and_erector_moves_but_their_sum_stays() -> None:
     geometry = plain_geometry()
     shapes = discs(geometry.x_mm / 2, geometry.y_mm / 2)  # large: neighbours touch
-    rng = np.random.default_rng(0)
+    union = np.minimum(shapes[:2], shapes[2:4]) < 0
     shares = []
-    for _ in range(20):
-        varied = vary_muscles(rng, shapes)
+    for seed in range(20):
+        changes = draw_changes(np.random.default_rng(seed))
+        changes = MuscleChanges(np.zeros(8), changes.border_mm, changes.upper_shift_mm)
+        varied = change_muscles(shapes, changes, geometry.y_mm, height=0.5)
         assert not ((varied[0] < 0) & (varied[2] < 0)).any()
-        shares.append(np.count_nonzero(varied[0] < 0) / np.count_nonzero(np.minimum(varied[0], varied[2]) < 0))
+        assert np.array_equal(np.minimum(varied[:2], varied[2:4]) < 0, union)
+        shares.append(np.count_nonzero(varied[0] < 0) / np.count_nonzero(union[0]))
     assert np.std(shares) > 0.02
+
+
+def test_a_border_shift_of_known_size() -> None:
+    geometry = plain_geometry()
+    shapes = np.full((8, *SAMPLE_SHAPE), 30.0, dtype=np.float32)
+    shapes[0], shapes[2] = np.abs(geometry.x_mm) - 40.0 + 20.0, np.abs(geometry.x_mm - 40.0) - 20.0
+    still = np.zeros((2, 3))
+    at_l5, above = (
+        change_muscles(shapes, MuscleChanges(np.zeros(8), still, UPPER_SHIFT_MM), geometry.y_mm, height)
+        for height in (0.0, 0.6)
+    )
+    assert np.array_equal(at_l5[0] < 0, (shapes[0] < 0) & (geometry.x_mm < 20.0))
+    # Multifidus gains |UPPER_SHIFT_MM| of a straight border everywhere above L5.
+    assert np.array_equal(above[0] < 0, (np.minimum(shapes[0], shapes[2]) < 0) & (geometry.x_mm < 20 - UPPER_SHIFT_MM))
+
+
+def test_without_an_ingredient_nothing_of_it_is_drawn() -> None:
+    use = ALL_INGREDIENTS - {Ingredient.INTERFACE, Ingredient.ATROPHY}
+    for seed in range(60):
+        changes = draw_changes(np.random.default_rng(seed), use)
+        assert not changes.border_mm.any()
+        assert changes.upper_shift_mm == 0.0
+        assert np.abs(changes.offsets_mm).max() < 6.0
+    full, less = (MuscleTask(use=u).picture(np.random.default_rng(3))[0] for u in (ALL_INGREDIENTS, frozenset()))
+    assert not np.array_equal(full, less)
+
+
+def test_a_septum_fills_the_share_of_a_pixel_that_it_covers() -> None:
+    distance = np.array([0.0, 0.0, 1.0, 5.0], dtype=np.float32)
+    thickness = np.array([0.5, 3.0, 2.0, 2.0], dtype=np.float32)
+    sheet = Sheet(distance, thickness, Paint.VISCERAL_FAT, np.ones(4, dtype=bool))
+    np.testing.assert_allclose(sheet.opacity(EDGE_MM), [0.25, 1.0, 0.5, 0.0], atol=1e-6)
+    # Half of 3 mm less the rim belongs to neither muscle.
+    assert not_muscle(Sheet(np.array([0.7, 0.8]), np.full(2, 3.0), Paint.FASCIA, np.ones(2, dtype=bool))).tolist() == [
+        1.5 - RIM_MM > 0.7,
+        1.5 - RIM_MM > 0.8,
+    ]
+
+
+def test_septa_range_from_none_to_thick() -> None:
+    geometry = plain_geometry()
+    shapes = discs(geometry.x_mm / 2, geometry.y_mm / 2)
+    thickest = [
+        float(septum(np.random.default_rng(i), shapes[0], shapes[2], geometry.y_mm).thickness_mm.max())
+        for i in range(200)
+    ]
+    assert 0.15 < np.mean(np.array(thickest) == 0.0) < 0.5
+    assert np.quantile(thickest, 0.95) > 2.5
+
+
+def test_an_oblique_cut_is_the_slice_below_in_front_and_the_one_above_behind() -> None:
+    bank = small_bank()
+    cuts = [bank.draw(np.random.default_rng(seed), tilt_deg=10.0) for seed in range(20)]
+    oblique = [c for c in cuts if c.second > c.first and not c.is_mirrored and np.ptp(c.weight) > 0.3]
+    assert oblique
+    for cut in oblique:
+        assert (np.diff(cut.weight[:, 0]) >= 0).all()
+        low, high = bank.distances_mm[cut.first], bank.distances_mm[cut.second]
+        blend = bank.shape(cut).distances_mm
+        assert (blend <= np.maximum(low, high) + 1e-4).all()
+        assert (blend >= np.minimum(low, high) - 1e-4).all()
+    straight = bank.draw(np.random.default_rng(0))
+    assert np.ptp(straight.weight) == 0.0
+    np.testing.assert_allclose(bank.shape(straight, 1).height_frac, bank.shape(straight).height_frac + 1 / 8)
+
+
+def test_a_thick_slice_is_a_mean_of_three_and_keeps_the_outline_of_its_middle() -> None:
+    class Flat:
+        def __init__(self, value: float, label: int) -> None:
+            self.value, self.labels = value, np.full((2, 2), label)
+
+        def render(self, values: Values) -> np.ndarray:
+            return np.full((2, 2), self.value * values[0], dtype=np.float32)
+
+    thick = ThickScene(Flat(1.0, 3), (Flat(2.0, 5), Flat(6.0, 7)))
+    assert (thick.labels == 3).all()
+    np.testing.assert_allclose(thick.render(np.array([1.0], dtype=np.float32)), 0.5 * 1 + 0.25 * (2 + 6))
+    scene = atlas_scene(np.random.default_rng(1), small_bank(), plain_geometry(), is_thick=True)
+    assert isinstance(scene, ThickScene)
+    assert not np.array_equal(scene.neighbours[0].labels, scene.neighbours[1].labels)
+
+
+def test_ghosts_wrap_around_and_add_what_they_should() -> None:
+    image = np.zeros((96, 96), dtype=np.float32)
+    image[48, 48] = 1.0
+    made = [add_ghosts(np.random.default_rng(i), image) for i in range(200)]
+    ghosted = [m for m in made if not np.array_equal(m, image)]
+    assert 15 < len(ghosted) < 50
+    for picture in ghosted:
+        places = np.argwhere(picture > 0)
+        assert 3 <= len(places) <= 5
+        assert all(48 in place for place in places)
+        assert np.sort(picture[picture > 0])[-2] <= 0.4 + 1e-6
+
+
+def test_coarse_images_keep_their_sum() -> None:
+    image = np.random.default_rng(0).uniform(0, 1, (64, 64)).astype(np.float32)
+    made = [coarsen(np.random.default_rng(i), image) for i in range(100)]
+    changed = [m for m in made if not np.array_equal(m, image)]
+    assert 8 < len(changed) < 36
+    for picture in changed:
+        assert picture.sum() == pytest.approx(image.sum(), rel=1e-2)
+        assert picture.std() < image.std()
+
+
+def test_swapped_parts_show_the_other_image_and_only_there() -> None:
+    geometry = plain_geometry()
+    scene = procedural_scene(np.random.default_rng(4), geometry)
+    swapped = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        contrast = sample_contrast(rng, "fat")
+        image = contrast.render(scene)
+        found = swap_water_and_fat(rng, contrast, scene, image)
+        if not np.array_equal(found, image):
+            swapped += 1
+            muscle = (scene.labels > 0) & (found != image)
+            assert found[muscle].mean() > 2 * image[muscle].mean() or not muscle.any()
+    assert 1 <= swapped <= 14
+    t1 = sample_contrast(np.random.default_rng(0), "t1")
+    assert swap_water_and_fat(np.random.default_rng(0), t1, scene, image) is image
+
+
+def test_a_synthetic_person_is_always_the_same_and_has_outlines_on_both_sides() -> None:
+    person, again = (synthetic_person(small_bank(), 3) for _ in range(2))
+    values = sitk.GetArrayFromImage(person.image)
+    assert np.array_equal(values, sitk.GetArrayFromImage(again.image))
+    assert person.classes.shape == values.shape == (5, *SAMPLE_SHAPE)
+    assert person.image.GetSpacing()[2] == 6.0
+    left, right = (np.argwhere(person.mask(f"erector_spinae_{side}"))[:, 2].mean() for side in ("left", "right"))
+    assert left > right
+    # What surrounds the muscles hangs together: neighbouring slices are alike.
+    assert np.corrcoef(values[1].ravel(), values[2].ravel())[0, 1] > 0.8
 
 
 def test_mirroring_atlas_shapes_twice_changes_nothing() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from paraspinal.core.errors import ModelError
 from paraspinal.core.files import sha256_file
+from paraspinal.models.muscles_card import NAME, VERSION
 from paraspinal.models.registry import COLUMNS, ModelEntry, find, list_models, register, resolve
 
 
@@ -75,6 +76,6 @@ def test_registry_and_card_do_not_import_torch() -> None:
 
 def test_every_shipped_model_is_what_the_registry_says() -> None:
     models = list_models()
-    assert "muscles@0.1.0" in {entry.identifier for entry in models}
+    assert f"{NAME}@{VERSION}" in {entry.identifier for entry in models}
     for entry in models:
         assert resolve(entry.identifier).sha256 == entry.sha256

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from paraspinal.models.muscles_card import NAME, VERSION
+
 pytestmark = pytest.mark.workflow
 
 
@@ -70,7 +72,7 @@ def test_models_that_cannot_be_trusted(tmp_path: Path, harm: str) -> None:
 
     shutil.copytree(RESOURCES, tmp_path / "resources")
     weights = next((tmp_path / "resources" / "models" / "muscles").rglob("*.safetensors"))
-    model = "muscles@0.1.0"
+    model = f"{NAME}@{VERSION}"
     if harm == "missing":
         weights.unlink()
     elif harm == "altered":

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from paraspinal.core.files import sha256_file
+from paraspinal.models.muscles_card import NAME, VERSION
 from paraspinal.models.registry import find, register
 from paraspinal.phantom.cohort import PLANS, write_visit
 
@@ -76,7 +77,7 @@ def test_comments_and_docstrings_change_nothing(study: Study) -> None:
 def test_replaced_weights_segment_again_and_what_follows(study: Study) -> None:
     """The file's time is kept, as `rsync -a` and `tar` do."""
     resources = study.project / "resources"
-    entry = find("muscles@0.1.0", resources)
+    entry = find(f"{NAME}@{VERSION}", resources)
     times = entry.weights.stat()
     # One flipped bit in the last weight is another model.
     content = bytearray(entry.weights.read_bytes())

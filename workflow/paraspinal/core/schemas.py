@@ -184,7 +184,15 @@ VERTEBRA = pa.struct(
     ]
 )
 """``disc_area_mm2`` is that of the disc below."""
-LABEL_UNCERTAINTY = pa.struct([("label", INT), ("entropy", FLOAT), ("flip_disagreement", FLOAT)])
+LABEL_UNCERTAINTY = pa.struct(
+    [
+        ("label", INT),
+        ("entropy", FLOAT),
+        ("flip_disagreement", FLOAT),
+        ("spread", FLOAT),
+        ("slice_spread", pa.list_(FLOAT)),
+    ]
+)
 SLAB = pa.struct(
     [
         ("level", TEXT),
@@ -205,7 +213,12 @@ _SEGMENT = (
     Column("dseg_sha256", TEXT, "sha256 of the label map", null_meaning="not segmented"),
     Column("model", TEXT, "name@version of the model", null_meaning="not segmented"),
     Column("model_sha256", TEXT, "sha256 of the weights", null_meaning="not segmented"),
-    Column("uncertainty", pa.list_(LABEL_UNCERTAINTY), "per label: entropy, flip disagreement", null_meaning="none"),
+    Column(
+        "uncertainty",
+        pa.list_(LABEL_UNCERTAINTY),
+        "per label: entropy, disagreement of looks (whole, slices)",
+        null_meaning="none",
+    ),
     Column("vertebrae", pa.list_(VERTEBRA), "vertebrae found, LPS mm", null_meaning="not a spine image"),
     Column("level_numbering", TEXT, "how vertebrae were numbered", null_meaning="not a spine image"),
     Column("lstv_suspected", BOOL, "a transitional vertebra is suspected", null_meaning="not a spine image"),

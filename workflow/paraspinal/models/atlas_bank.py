@@ -34,6 +34,16 @@ class MuscleShape:
 
 
 @dataclass(frozen=True)
+class AtlasCut:
+    """A slice between two slices of the atlas, the second of which may be mirrored; oblique where weights vary."""
+
+    first: int
+    second: int
+    is_mirrored: bool
+    weight: npt.NDArray[np.float32]  # (H, 1) of the second slice
+
+
+@dataclass(frozen=True)
 class AtlasBank:
     """All usable slices of the atlas, caudal first, x = 0 at the midline and y = 0 at the multifidus."""
 
@@ -41,19 +51,32 @@ class AtlasBank:
     origin_mm: tuple[float, float]  # (x, y) of pixel [0, 0]
     slice_mm: float
 
-    def draw(self, rng: np.random.Generator) -> MuscleShape:
-        """Blend two neighbouring slices, one of them mirrored half of the time."""
+    def draw(self, rng: np.random.Generator, tilt_deg: float = 0.0) -> AtlasCut:
+        """Draw two neighbouring slices to blend, one of them mirrored half of the time; ``tilt_deg`` lifts the back."""
         count = len(self.distances_mm)
         first = int(rng.integers(count))
         reach = int(NEIGHBOUR_MM / self.slice_mm)
         second = int(np.clip(first + rng.integers(-reach, reach + 1), 0, count - 1))
-        weight = np.float32(rng.uniform())
-        other = self.distances_mm[second]
-        if rng.uniform() < 0.5:
-            other = mirror(other)
-        blend = (1 - weight) * self.distances_mm[first] + weight * other
-        height = ((1 - weight) * first + weight * second) / (count - 1)
-        return MuscleShape(blend.astype(np.float32), float(height))
+        weight = np.full((self.distances_mm.shape[2], 1), rng.uniform(), dtype=np.float32)
+        is_mirrored = bool(rng.uniform() < 0.5)
+        if second != first:
+            y_mm = self.origin_mm[1] + BANK_PIXEL_MM * np.arange(len(weight), dtype=np.float32)
+            slope = np.tan(np.deg2rad(tilt_deg)) / (self.slice_mm * (second - first))
+            weight = np.clip(weight + np.float32(slope) * y_mm[:, None], 0.0, 1.0)
+        return AtlasCut(first, second, is_mirrored, weight)
+
+    def slice(self, index: int) -> MuscleShape:
+        """Return slice ``index`` as it is, 0 being the most caudal."""
+        return MuscleShape(self.distances_mm[index], index / (len(self.distances_mm) - 1))
+
+    def shape(self, cut: AtlasCut, steps_up: int = 0) -> MuscleShape:
+        """Blend the slices of a cut, or those ``steps_up`` slices cranial of them."""
+        last = len(self.distances_mm) - 1
+        first, second = (int(np.clip(i + steps_up, 0, last)) for i in (cut.first, cut.second))
+        other = mirror(self.distances_mm[second]) if cut.is_mirrored else self.distances_mm[second]
+        blend = (1 - cut.weight) * self.distances_mm[first] + cut.weight * other
+        middle = float(cut.weight[len(cut.weight) // 2, 0])
+        return MuscleShape(blend.astype(np.float32), ((1 - middle) * first + middle * second) / last)
 
     def sample(
         self, shape: MuscleShape, x_mm: npt.NDArray[np.float32], y_mm: npt.NDArray[np.float32]

@@ -30,17 +30,19 @@ class Geometry:
     is_mirrored: bool
 
 
-def sample_geometry(rng: np.random.Generator, shape: tuple[int, int], centre_mm: tuple[float, float]) -> Geometry:
+def sample_geometry(
+    rng: np.random.Generator, shape: tuple[int, int], centre_mm: tuple[float, float], turn_deg: float = 0.0
+) -> Geometry:
     """Draw where the sample's pixels lie: shift, rotation, scale, elastic warp, reflection.
 
     ``shape`` is (rows, columns); rows run posterior, columns to the patient's left; ``centre_mm`` is
-    the anatomical (x, y) in the middle of an average sample.
+    the anatomical (x, y) in the middle of an average sample; ``turn_deg`` comes on top of the rotation drawn.
     """
     rows, columns = (PIXEL_MM * (np.arange(n) - (n - 1) / 2) for n in shape)
     y, x = np.meshgrid(rows, columns, indexing="ij")
     x = x + rng.uniform(-SHIFT_X_MM, SHIFT_X_MM)
     y = y + rng.uniform(-SHIFT_Y_MM, SHIFT_Y_MM)
-    angle = np.deg2rad(rng.normal(0, ROTATION_SD_DEG))
+    angle = np.deg2rad(rng.normal(0, ROTATION_SD_DEG) + turn_deg)
     scale = 1.0 / rng.uniform(*SCALE_RANGE)
     aspect = np.exp(rng.normal(0, 0.05))
     x, y = (
@@ -76,7 +78,7 @@ def _shading(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
     y = np.linspace(-0.5, 0.5, shape[0])[:, None]
     x = np.linspace(-0.5, 0.5, shape[1])[None, :]
     front_back = 2.6 * rng.beta(0.8, 1.8) * (1 if rng.uniform() < 0.9 else -0.5)
-    log_gain = front_back * y + rng.normal(0, 0.25) * x + rng.normal(0, 0.5) * (x**2 + y**2)
+    log_gain = front_back * y + rng.normal(0, 0.4) * x + rng.normal(0, 0.5) * (x**2 + y**2)
     log_gain = log_gain + rng.uniform(0, 0.15) * smooth_noise(rng, shape, 30.0)
     return np.exp(log_gain).astype(np.float32)
 

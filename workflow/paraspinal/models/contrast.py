@@ -84,6 +84,24 @@ class Scene(Protocol):
 
 
 @dataclass(frozen=True)
+class ThickScene:
+    """A slice that shares its signal with its neighbours; the outlines are those of its middle."""
+
+    middle: Scene
+    neighbours: tuple[Scene, Scene]
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """Classes (H, W) of the middle of the slice."""
+        return self.middle.labels
+
+    def render(self, values: Values) -> Image:
+        """Mix the middle half and half with the two neighbours."""
+        below, above = (scene.render(values) for scene in self.neighbours)
+        return np.asarray(0.5 * self.middle.render(values) + 0.25 * (below + above), dtype=np.float32)
+
+
+@dataclass(frozen=True)
 class Contrast:
     """One or two sets of intensities and how they combine into the image."""
 
@@ -101,9 +119,9 @@ class Contrast:
         return image.astype(np.float32)
 
 
-def sample_contrast(rng: np.random.Generator) -> Contrast:
+def sample_contrast(rng: np.random.Generator, family: str | None = None) -> Contrast:
     """Draw a contrast: T1w, T2w, Dixon parts and mixtures, STIR, or one that no scanner makes."""
-    family = str(rng.choice(_FAMILIES, p=_FAMILY_FRAC))
+    family = family or str(rng.choice(_FAMILIES, p=_FAMILY_FRAC))
     if family in ("t1", "t2", "water", "fat", "stir"):
         column = {"t1": _T1, "t2": _T2, "water": _WATER, "fat": _FAT, "stir": _STIR}[family]
         return Contrast(family, (_tissue_values(rng, column),), (1.0,))

@@ -6,7 +6,7 @@ many are asked for together. The device is the one asked for or an error.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +18,15 @@ from scipy import ndimage
 from paraspinal.core.errors import DataError, ModelError
 from paraspinal.core.paths import RESOURCES
 from paraspinal.core.vocab import Reason
+from paraspinal.models.agreement import ClassMap, disagreement, spread
 from paraspinal.models.card import ModelCard, check_order, read_card
 from paraspinal.models.checkpoint import load_tensors
 from paraspinal.models.network import NetworkSpec, UNet, build_network
 from paraspinal.models.normalise import input_channels
+from paraspinal.models.plausible import judge, objection
 from paraspinal.models.preprocess import AXIAL_FRAME, MIN_SHAPE, STRIDE, SliceGrid, slice_grid
 from paraspinal.models.registry import resolve
+from paraspinal.models.views import FURTHER_VIEWS, View, Window, muscle_region, onto, same_region
 from paraspinal.models.weights import CLASS_NAMES_KEY, HEATMAP_NAMES_KEY, split_names
 
 Array = npt.NDArray[np.float32]
@@ -43,6 +46,9 @@ BODY_FRAC = 0.04
 """A pixel belongs to the body if it is brighter than this share of the volume's 99th percentile."""
 
 BODY_MARGIN_PIXELS = 6
+
+MAX_VOXELS = 120_000_000
+"""An image with more voxels than this (a 400 x 400 x 60 scan has 9.6 million) is no lumbar scan and fits no memory."""
 
 MIN_IN_PLANE_PIXELS = 16
 """An image with fewer rows or columns than this holds no recognisable anatomy."""
@@ -69,11 +75,17 @@ class SegmentationResult:
 
     ``uncertainty``: per label code present, mean softmax entropy over its voxels, 0 (sure) .. 1 (no
     idea). ``flip_disagreement``: 1 - Dice between the image and its mirror image, per label code.
+    ``spread``: mean of 1 - Dice between each look at the image and their mean, per label code;
+    ``slice_spread``: the same slice by slice, caudal first, None where the muscle is not in the slice.
+    ``objection``: why this cannot be a lumbar back, None where nothing speaks against it.
     """
 
     label_map: sitk.Image
     uncertainty: dict[int, float]
     flip_disagreement: dict[int, float]
+    spread: dict[int, float] = field(default_factory=dict)
+    slice_spread: dict[int, list[float | None]] = field(default_factory=dict)
+    objection: str | None = None
 
 
 def load_model(identifier: str, device: str = "cpu", threads: int = 1, resources: Path = RESOURCES) -> LoadedModel:
@@ -138,44 +150,75 @@ class MuscleSegmenter:
         DataError for an image that is constant, not a scalar volume, or too small to hold anatomy.
         """
         grid = _plan(image)
-        slices = grid.to_slices(image)
-        window = body_window(slices)
-        straight, mirrored = self._predict(slices[(slice(None), *window)])
-        disagreement = self._flip_disagreement(straight, mirrored)
-        probabilities = straight
-        probabilities += mirrored
-        probabilities *= 0.5
-        del mirrored
+        probabilities, window, looks = self._look(image, grid)
         sigma = SMOOTHING_SD_MM / grid.spacing_mm[0]
         probabilities = ndimage.gaussian_filter1d(probabilities, sigma, axis=0, mode="nearest", truncate=3.0)
+        n_classes = len(self._codes)
+        consensus = probabilities.argmax(axis=1).astype(np.uint8)
+        flips, _ = disagreement(looks[0], looks[-1], n_classes)
+        spreads, slice_spreads = spread(looks, consensus, n_classes)
         classes, entropy = _to_native(grid, window, probabilities)
-        remove_stray_pieces(classes, grid.spacing_mm, len(self._codes))
-        counts = np.bincount(classes.ravel(), minlength=len(self._codes))
-        totals = np.bincount(classes.ravel(), weights=entropy.ravel(), minlength=len(self._codes))
-        present = [c for c in range(1, len(self._codes)) if counts[c]]
+        remove_stray_pieces(classes, grid.spacing_mm, n_classes)
+        counts = np.bincount(classes.ravel(), minlength=n_classes)
+        totals = np.bincount(classes.ravel(), weights=entropy.ravel(), minlength=n_classes)
+        present = {c: int(self._codes[c]) for c in range(1, n_classes) if counts[c]}
+        unsure = {c: float(np.nan_to_num(spreads[c], nan=1.0)) for c in present}
+        names = self.model.card.class_names
+        finding = judge(classes, names, grid.spacing_mm, {names[c]: value for c, value in unsure.items()})
         label_map = sitk.GetImageFromArray(np.ascontiguousarray(grid.axes.backward(self._codes[classes])))
         label_map.CopyInformation(image)
         return SegmentationResult(
             label_map,
-            {int(self._codes[c]): float(totals[c] / counts[c]) for c in present},
-            {int(self._codes[c]): disagreement[c] for c in present},
+            {code: float(totals[c] / counts[c]) for c, code in present.items()},
+            {code: float(np.nan_to_num(flips[c], nan=1.0)) for c, code in present.items()},
+            {code: unsure[c] for c, code in present.items()},
+            {code: [None if np.isnan(v) else float(v) for v in slice_spreads[:, c]] for c, code in present.items()},
+            objection(finding),
         )
 
-    def _predict(self, slices: Array) -> tuple[Array, Array]:
-        """Class probabilities (N, L, H, W) of the slices and of their mirror images, mirrored back."""
-        inputs = np.stack([input_channels(s) for s in slices])
-        straight, _ = predict_slices(self.model, inputs)
-        mirrored, _ = predict_slices(self.model, inputs[..., ::-1])
-        return straight, mirrored[:, self._swap, :, ::-1]
+    def _look(self, image: sitk.Image, grid: SliceGrid) -> tuple[Array, Window, list[ClassMap]]:
+        """Average all looks at the image.
 
-    def _flip_disagreement(self, straight: Array, mirrored: Array) -> dict[int, float]:
-        one, other = straight.argmax(axis=1), mirrored.argmax(axis=1)
-        result = {}
-        for index in range(1, len(self._codes)):
-            a, b = one == index, other == index
-            total = np.count_nonzero(a) + np.count_nonzero(b)
-            result[index] = float(1.0 - 2.0 * np.count_nonzero(a & b) / total) if total else 0.0
-        return result
+        Returns class probabilities (N, L, H, W) in a window of the canvas of ``grid``, that window, and the
+        class map each look makes there, the first one first and its mirror image last.
+        """
+        window, probabilities = self._first_look(image, grid)
+        first = probabilities.argmax(axis=1).astype(np.uint8)
+        found = muscle_region(probabilities)
+        if found is None:
+            return probabilities, window, [first, first]
+        looks = []
+        region = (slice(None), slice(None), *found)
+        place = tuple(slice(w.start + r.start, w.start + r.stop) for w, r in zip(window, found, strict=True))
+        total = probabilities[region].copy()
+        for view in FURTHER_VIEWS:
+            one = self._further_look(image, grid, (place[0], place[1]), view)
+            seen = first.copy()
+            seen[(slice(None), *found)] = one.argmax(axis=1)
+            looks.append(seen)
+            total += one
+        probabilities[region] = total / np.float32(1 + len(FURTHER_VIEWS))
+        return probabilities, window, [first, *looks[1:], looks[0]]
+
+    def _first_look(self, image: sitk.Image, grid: SliceGrid) -> tuple[Window, Array]:
+        slices = grid.to_slices(image)
+        window = body_window(slices)
+        inputs = np.stack([input_channels(s) for s in slices[(slice(None), *window)]])
+        return window, predict_slices(self.model, inputs)[0]
+
+    def _further_look(self, image: sitk.Image, grid: SliceGrid, place: Window, view: View) -> Array:
+        """Class probabilities (N, L, H, W) of one view at ``place`` on the canvas of ``grid``."""
+        other = slice_grid(image, AXIAL_FRAME, pixel_mm=view.pixel_mm)
+        slices = other.to_slices(image)
+        seen = same_region(place, grid, other)
+        # Normalised over the whole slice, as in the first look, then cut.
+        inputs = np.stack([input_channels(s)[(slice(None), *seen)] for s in slices])
+        if not view.is_mirrored:
+            probabilities, _ = predict_slices(self.model, inputs)
+        else:
+            mirrored, _ = predict_slices(self.model, inputs[..., ::-1])
+            probabilities = mirrored[:, self._swap, :, ::-1]
+        return onto(probabilities, seen, other, place, grid)
 
 
 def segment_muscles(model: LoadedModel, image: sitk.Image) -> SegmentationResult:
@@ -234,6 +277,8 @@ def _plan(image: sitk.Image) -> SliceGrid:
     grid = slice_grid(image, AXIAL_FRAME)
     if min(grid.native_shape[1:]) < MIN_IN_PLANE_PIXELS:
         raise DataError(Reason.TOO_FEW_SLICES, "too few pixels in the axial plane")
+    if image.GetNumberOfPixels() > MAX_VOXELS:
+        raise DataError(Reason.SEG_IMPLAUSIBLE, f"more than {MAX_VOXELS // 10**6} million voxels")
     values = sitk.GetArrayViewFromImage(image)
     if not np.isfinite(values).all() or values.max() == values.min():
         raise DataError(Reason.CONSTANT_IMAGE, "the image has no contrast")

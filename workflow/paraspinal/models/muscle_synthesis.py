@@ -15,9 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from paraspinal.core.labels import all_labels
-from paraspinal.models.atlas_bank import N_MUSCLES, AtlasBank, load_atlas_bank
+from paraspinal.models.artefacts import add_ghosts, coarsen, swap_water_and_fat
+from paraspinal.models.atlas_bank import AtlasBank, load_atlas_bank
 from paraspinal.models.augmentation import Geometry, degrade, sample_field_of_view, sample_geometry
-from paraspinal.models.contrast import Scene, sample_contrast
+from paraspinal.models.contrast import Scene, ThickScene, sample_contrast
+from paraspinal.models.ingredients import ALL_INGREDIENTS, Ingredient, Ingredients
+from paraspinal.models.muscle_changes import change_muscles, draw_changes
 from paraspinal.models.normalise import N_CHANNELS, input_channels
 from paraspinal.models.painter import Painter
 from paraspinal.models.procedural import PROCEDURAL_CENTRE_MM, procedural_scene
@@ -33,10 +36,9 @@ SWAP_SIDES = np.array([0, 2, 1, 4, 3, 6, 5, 8, 7])
 SAMPLE_SHAPE = (112, 144)  # rows, columns: 224 x 288 mm at 2 mm
 ATLAS_FRAC = 0.65  # share of samples from the atlas, where there is one: its muscles are a real shape
 ATLAS_CENTRE_MM = (0.0, -30.0)  # of an average sample, in the atlas frame
-
-OFFSET_SD_MM = 0.9  # each muscle grows or shrinks on its own
-BULK_SD_MM = 1.2  # all muscles grow or shrink together
-INTERFACE_SD_MM = 2.2  # the border between multifidus and erector moves
+THICK_FRAC = 0.25  # slices so thick that their neighbourhood shows
+TILT_SD_DEG = 8.0  # of slices through the atlas
+TURNED_FRAC, TURNED_SD_DEG = 0.12, 12.0  # people turned about their length, by scoliosis or on the table
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class MuscleTask:
 
     data_folder: Path | None = None
     atlas_frac: float = ATLAS_FRAC
+    use: Ingredients = ALL_INGREDIENTS
     name: str = "muscles"
     n_inputs: int = N_CHANNELS
     class_names: tuple[str, ...] = MUSCLE_CLASSES
@@ -63,16 +66,31 @@ class MuscleTask:
 
     def picture(self, rng: np.random.Generator) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
         """Draw one magnitude image (H, W) and its classes (H, W), before normalisation."""
-        if self.atlas is not None and rng.uniform() < self.atlas_frac:
-            geometry = sample_geometry(rng, SAMPLE_SHAPE, ATLAS_CENTRE_MM)
-            scene: Scene = atlas_scene(rng, self.atlas, geometry)
+        is_atlas = self.atlas is not None and rng.uniform() < self.atlas_frac
+        centre = ATLAS_CENTRE_MM if is_atlas else PROCEDURAL_CENTRE_MM
+        is_turned = Ingredient.OBLIQUE in self.use and rng.uniform() < TURNED_FRAC
+        turn_deg = rng.normal(0, TURNED_SD_DEG) if is_turned else 0.0
+        geometry = sample_geometry(rng, SAMPLE_SHAPE, centre, turn_deg)
+        is_thick = Ingredient.THICK_SLICES in self.use and rng.uniform() < THICK_FRAC
+        if self.atlas is not None and is_atlas:
+            scene = atlas_scene(rng, self.atlas, geometry, self.use, is_thick)
         else:
-            geometry = sample_geometry(rng, SAMPLE_SHAPE, PROCEDURAL_CENTRE_MM)
-            scene = procedural_scene(rng, geometry)
-        image = degrade(rng, sample_contrast(rng).render(scene))
+            scene = procedural_scene(rng, geometry, is_thick)
+        image = degrade(rng, self._acquire(rng, scene))
         labels = SWAP_SIDES[scene.labels] if geometry.is_mirrored else scene.labels
         visible = sample_field_of_view(rng, SAMPLE_SHAPE)
         return image * visible, np.where(visible, labels, 0)
+
+    def _acquire(self, rng: np.random.Generator, scene: Scene) -> npt.NDArray[np.float32]:
+        contrast = sample_contrast(rng)
+        image = contrast.render(scene)
+        if Ingredient.SWAP in self.use:
+            image = swap_water_and_fat(rng, contrast, scene, image)
+        if Ingredient.GHOSTING in self.use:
+            image = add_ghosts(rng, image)
+        if Ingredient.LOW_RESOLUTION in self.use:
+            image = coarsen(rng, image)
+        return image
 
 
 @cache
@@ -81,21 +99,29 @@ def _atlas(data_folder: Path) -> AtlasBank:
     return load_atlas_bank(data_folder)
 
 
-def atlas_scene(rng: np.random.Generator, atlas: AtlasBank, geometry: Geometry) -> Scene:
-    """Paint a slice around a random shape from the atlas."""
-    shape = atlas.draw(rng)
-    distances = atlas.sample(shape, geometry.x_mm, geometry.y_mm)
-    return Painter(rng, geometry.x_mm, geometry.y_mm, vary_muscles(rng, distances), shape.height_frac).paint()
+def atlas_scene(
+    rng: np.random.Generator,
+    atlas: AtlasBank,
+    geometry: Geometry,
+    use: Ingredients = ALL_INGREDIENTS,
+    is_thick: bool = False,
+) -> Scene:
+    """Paint a slice around a random shape from the atlas; a thick one is mixed with those above and below."""
+    tilt_deg = rng.normal(0, TILT_SD_DEG) if Ingredient.OBLIQUE in use else 0.0
+    cut = atlas.draw(rng, tilt_deg)
+    changes = draw_changes(rng, use)
+    seed = int(rng.integers(2**62))
 
+    def painted(steps_up: int) -> Scene:
+        shape = atlas.shape(cut, steps_up)
+        distances = atlas.sample(shape, geometry.x_mm, geometry.y_mm)
+        muscles = change_muscles(distances, changes, geometry.y_mm, shape.height_frac)
+        # The same random numbers at every height: one person, not three.
+        return Painter(
+            np.random.default_rng(seed), geometry.x_mm, geometry.y_mm, muscles, shape.height_frac, use
+        ).paint()
 
-def vary_muscles(rng: np.random.Generator, distances_mm: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Change size and borders of muscles given as distances (8, H, W): bulk, each one, and MF against ES."""
-    offsets = rng.normal(0, BULK_SD_MM) + rng.normal(0, OFFSET_SD_MM, N_MUSCLES)
-    varied = distances_mm + offsets[:, None, None].astype(np.float32)
-    common = rng.normal(0, INTERFACE_SD_MM)
-    for side in (0, 1):
-        multifidus, erector = varied[side], varied[2 + side]
-        together = np.minimum(multifidus, erector)
-        border = 0.5 * (multifidus - erector) + np.float32(common + rng.normal(0, INTERFACE_SD_MM / 2))
-        varied[side], varied[2 + side] = np.maximum(together, border), np.maximum(together, -border)
-    return varied
+    if not is_thick:
+        return painted(0)
+    reach = int(rng.integers(1, 3))
+    return ThickScene(painted(0), (painted(-reach), painted(reach)))

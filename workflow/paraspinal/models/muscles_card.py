@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from paraspinal.models.card import Accuracy, ModelCard, card_labels
+from paraspinal.models.ingredients import Ingredient
 from paraspinal.models.muscle_synthesis import ATLAS_FRAC, MUSCLE_CLASSES
 from paraspinal.models.normalise import LOCAL_SIGMA_MM, PIXEL_MM
 
@@ -16,7 +17,7 @@ def muscles_card(with_atlas: bool, accuracy: tuple[Accuracy, ...] = (), code: st
     """Compose the card.
 
     ``with_atlas`` tells whether the atlas was among the training anatomy, ``code`` names the revision of
-    this project the training ran with.
+    this project each phase of the training ran with.
     """
     sources = [ATLAS_SOURCE, PROCEDURAL_SOURCE] if with_atlas else [PROCEDURAL_SOURCE]
     return ModelCard(
@@ -43,6 +44,7 @@ def muscles_card(with_atlas: bool, accuracy: tuple[Accuracy, ...] = (), code: st
             "atlas_frac": ATLAS_FRAC if with_atlas else 0.0,
             "real_images": 0,
             "code": code,
+            "ingredients": [ingredient.value for ingredient in Ingredient],
             "note": "synthetic images only; drawn on the fly with random contrast, geometry and degradation",
         },
         intended_use=(
@@ -55,6 +57,8 @@ def muscles_card(with_atlas: bool, accuracy: tuple[Accuracy, ...] = (), code: st
             "Psoas can include iliacus low in the pelvis; the cranial end of quadratus lumborum is uncertain.",
             "Strong coil shading together with noise costs several points of Dice.",
             "Measured on one labelled person only; psoas and quadratus lumborum have no reference there.",
+            "Confidence intervals on that person resample slices; they say nothing about other people.",
+            "The spread of the looks finds part of the wrong outlines, not all: see benchmarks/models.md.",
             "Never trained or tested on children, post-operative spines, metal or severe scoliosis.",
         ),
         accuracy=accuracy,

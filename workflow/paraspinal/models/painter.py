@@ -12,11 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from paraspinal.models.contrast import Image, Paint, Values
+from paraspinal.models.ingredients import ALL_INGREDIENTS, Ingredient, Ingredients
+from paraspinal.models.septa import Sheet, inner_septa, not_muscle, septum
 from paraspinal.models.textures import streaks
 
 Field = npt.NDArray[np.float32]
 
 EDGE_MM = 2.0  # width of a soft edge: one pixel of partial volume
+SEVERE_FAT_FRAC = 0.12  # people whose muscles are mostly fat
+ARM_FRAC = 0.12  # sides with an arm in view
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,16 @@ class PaintedScene:
 class Painter:
     """Paints one slice around muscles given as signed distances (8, H, W)."""
 
-    def __init__(self, rng: np.random.Generator, x_mm: Field, y_mm: Field, distances_mm: Field, height: float) -> None:
-        self.rng, self.x, self.y, self.height = rng, x_mm, y_mm, height
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        x_mm: Field,
+        y_mm: Field,
+        distances_mm: Field,
+        height: float,
+        use: Ingredients = ALL_INGREDIENTS,
+    ) -> None:
+        self.rng, self.x, self.y, self.height, self.use = rng, x_mm, y_mm, height, use
         self.muscles = distances_mm
         self.layers: list[tuple[Field, Paint, float]] = []
         self.inside = distances_mm < 0
@@ -67,6 +79,9 @@ class Painter:
         self._body()
         self._cavity()
         self._organs()
+        if Ingredient.BYSTANDERS in self.use:
+            self._arms()
+            self._ribs()
         self._back_compartment()
         if self.height < 0.35 + self.rng.normal(0, 0.08):
             self._pelvis()
@@ -74,6 +89,9 @@ class Painter:
         fat_frac = self._muscles()
         self._fascia()
         labels = np.where(self.inside.any(axis=0), self.muscles.argmin(axis=0) + 1, 0)
+        if Ingredient.SEPTA in self.use:
+            for sheet in self._septa():
+                labels = np.where(not_muscle(sheet), 0, labels)
         return PaintedScene(labels.astype(np.int64), self.layers, fat_frac)
 
     def _add(
@@ -114,7 +132,8 @@ class Painter:
         ry = self.half_depth - 0.5 * (front_fat + self.fat_mm)
         cy = self.centre_y + 0.5 * (front_fat - self.fat_mm)
         rx = self.half_width - side_fat
-        wall = self._ellipse(0, cy, rx, max(ry, 40.0), u(2.0, 2.6)) + self.narrow
+        self.wall = (0.0, cy, rx, max(ry, 40.0))
+        wall = self._ellipse(*self.wall, u(2.0, 2.6)) + self.narrow
         thick = u(9, 24)
         self._add(wall, Paint.OTHER_MUSCLE)
         for depth in (thick * u(0.25, 0.4), thick * u(0.6, 0.75)):  # fat between the three wall layers
@@ -235,12 +254,16 @@ class Painter:
 
     def _muscles(self) -> Field:
         rng, u = self.rng, self.rng.uniform
-        gaps = u(-1.0, 1.6, 8)
-        # The septum between multifidus and erector fades caudally: often nothing separates them there.
-        gaps[:4] = np.minimum(gaps[:4], u(-1.0, 0.4 + 1.2 * self.height))
-        solid = (self.muscles + gaps[:, None, None].astype(np.float32)).min(axis=0)
+        # Outlines are drawn along the inner side of the fascia: on average the muscle reaches a little beyond.
+        gaps = u(-1.2, 0.8, 6).astype(np.float32)
+        back = np.minimum(self.muscles[0:2], self.muscles[2:4])
+        solid = (np.concatenate([back, self.muscles[4:]]) + gaps[:, None, None]).min(axis=0)
         self._add(solid, Paint.MUSCLE)
         level = rng.beta(0.7, 3.5) * 0.8
+        is_severe = Ingredient.SEVERE_FAT in self.use and u() < SEVERE_FAT_FRAC
+        if is_severe:
+            level = u(0.4, 1.0)
+        most = 0.97 if is_severe else 0.75
         fat = np.zeros_like(self.x)
         noise = streaks(rng, self.x.shape)
         # Fat collects deep and medially first, next to the bone.
@@ -251,11 +274,52 @@ class Painter:
             for index in (k, k + 1):
                 inside = self.inside[index]
                 if np.count_nonzero(inside) > 4:
-                    mine = min(0.75, share * np.exp(rng.normal(0, 0.15)))
+                    mine = min(most, share * np.exp(rng.normal(0, 0.15)))
                     threshold = np.quantile(noise[inside], 1.0 - mine)
                     soft = np.clip((noise - threshold) / u(0.2, 0.8) + 0.5, 0, 1)
                     fat[inside] = (soft * u(0.5, 1.0))[inside]
         return np.asarray(np.clip(fat + np.float32(u(0, 0.08)), 0, 1), dtype=np.float32)
+
+    def _septa(self) -> list[Sheet]:
+        """Paint the septum between multifidus and erector of each side and those inside them; return the former."""
+        parting = []
+        for side in (0, 1):
+            pair = self.muscles[side], self.muscles[2 + side]
+            for sheet in inner_septa(self.rng, *pair, self.y):
+                self.layers.append((sheet.opacity(EDGE_MM), sheet.paint, 1.0))
+            parting.append(septum(self.rng, *pair, self.y))
+            self.layers.append((parting[-1].opacity(EDGE_MM), parting[-1].paint, 1.0))
+        return parting
+
+    def _arms(self) -> None:
+        """Arms beside the body, now and then: skin, fat, muscle and bone that are none of the trunk's."""
+        u = self.rng.uniform
+        for side in (-1, 1):
+            if u() < ARM_FRAC:
+                radius = u(26, 46)
+                x, y = side * (self.half_width + radius + u(2, 25)), self.centre_y + u(-40, 40)
+                arm = np.maximum(self._ellipse(x, y, radius, radius * u(0.8, 1.0)), 2.0 - self.outline)
+                self._add(arm, Paint.SKIN)
+                self._add(arm + 2.0, Paint.SUBCUTANEOUS_FAT)
+                self._add(arm + u(4, 14), Paint.OTHER_MUSCLE)
+                bone = self._ellipse(x + u(-5, 5), y + u(-5, 5), u(8, 12), u(8, 12))
+                self._add(bone, Paint.CORTICAL_BONE)
+                self._add(bone + u(2, 4), Paint.MARROW)
+
+    def _ribs(self) -> None:
+        """Ribs cut obliquely in the wall of the upper slices."""
+        u = self.rng.uniform
+        if self.height < u(0.5, 0.9):
+            return
+        centre_x, centre_y, rx, ry = self.wall
+        for side in (-1, 1):
+            for _ in range(int(self.rng.integers(1, 4))):
+                angle = np.deg2rad(u(-40, 65))  # from the side towards the back
+                inwards = 1.0 - u(4, 14) / min(rx, ry)
+                x, y = centre_x + side * rx * inwards * np.cos(angle), centre_y + ry * inwards * np.sin(angle)
+                rib = self._ellipse(x, y, u(5, 14), u(3, 5.5), 2.0, -side * (90.0 - np.rad2deg(angle)))
+                self._add(rib, Paint.CORTICAL_BONE)
+                self._add(rib + u(1.0, 1.8), Paint.MARROW)
 
     def _fascia(self) -> None:
         u = self.rng.uniform

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from paraspinal.core.labels import muscle_labels
 from paraspinal.models.augmentation import Geometry
-from paraspinal.models.contrast import Image, Paint, Values
+from paraspinal.models.contrast import Image, Paint, Scene, ThickScene, Values
 from paraspinal.phantom.anatomy import Anatomy, Tissue, sample_parameters
 
 N_PEOPLE = 320
@@ -24,6 +24,7 @@ Z_RANGE_MM = (-165.0, 115.0)
 LUMBAR_FRAC = 0.7  # share of slices between S1 and L1
 LUMBAR_Z_MM = (-100.0, 78.0)
 TILT_SD_DEG = 8.0  # slices are seldom exactly perpendicular to the table
+THICK_REACH_MM = (2.5, 6.0)  # how far above and below a thick slice is sampled
 PROCEDURAL_CENTRE_MM = (0.0, 18.0)  # of an average sample
 
 _PAINT_OF_TISSUE = {
@@ -77,13 +78,23 @@ class ProceduralScene:
         return image
 
 
-def procedural_scene(rng: np.random.Generator, geometry: Geometry) -> ProceduralScene:
+def procedural_scene(rng: np.random.Generator, geometry: Geometry, is_thick: bool = False) -> Scene:
     """Cut one of ``N_PEOPLE`` at a random height and tilt along the in-plane coordinates of ``geometry``."""
     person = _person(int(rng.integers(N_PEOPLE)))
     heights = LUMBAR_Z_MM if rng.uniform() < LUMBAR_FRAC else Z_RANGE_MM
     tilts = np.tan(np.deg2rad(rng.normal(0.0, TILT_SD_DEG, 2)))
     z_mm = rng.uniform(*heights) + tilts[0] * geometry.y_mm + 0.4 * tilts[1] * geometry.x_mm
-    points = np.stack([geometry.x_mm, geometry.y_mm, z_mm.astype(np.float32)], axis=-1)
+    z_mm = z_mm.astype(np.float32)
+    if not is_thick:
+        return _cut(person, geometry, z_mm)
+    reach_mm = np.float32(rng.uniform(*THICK_REACH_MM))
+    return ThickScene(
+        _cut(person, geometry, z_mm), (_cut(person, geometry, z_mm - reach_mm), _cut(person, geometry, z_mm + reach_mm))
+    )
+
+
+def _cut(person: Anatomy, geometry: Geometry, z_mm: npt.NDArray[np.float32]) -> ProceduralScene:
+    points = np.stack([geometry.x_mm, geometry.y_mm, z_mm], axis=-1)
     tissue, label = person.tissue_and_label(points)
     fat = person.fat_of(points, label).astype(np.float32)
     inside = label >= min(muscle_labels().values())

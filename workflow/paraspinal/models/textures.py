@@ -8,6 +8,8 @@ from scipy import ndimage
 
 Field = npt.NDArray[np.float32]
 
+DRAWN_OUT_FRAC = 0.35  # textures whose streaks run along the rows or the columns
+
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cell_px: float) -> Field:
     """Noise of unit spread that varies over about ``cell_px`` pixels: a random coarse grid, cubic in between."""
@@ -28,7 +30,10 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cell_px: floa
 def streaks(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
     """Noise of unit spread with streaks and lobules, as fat lies inside muscle."""
     white = rng.normal(size=shape).astype(np.float32)
-    fine = ndimage.gaussian_filter(white, rng.uniform(0.6, 1.2, 2))
+    sigma = rng.uniform(0.6, 1.2, 2)
+    if rng.uniform() < DRAWN_OUT_FRAC:
+        sigma[int(rng.integers(2))] = rng.uniform(1.5, 5.0)
+    fine = ndimage.gaussian_filter(white, sigma)
     coarse = ndimage.gaussian_filter(rng.normal(size=shape).astype(np.float32), rng.uniform(1.5, 4.0, 2))
     mix = rng.uniform(0.2, 0.8)
     field = mix * fine / fine.std() + (1 - mix) * coarse / coarse.std()

@@ -43,7 +43,18 @@ def _muscles(row: Row, work: Work) -> Row:
     missing = [code for code in muscle_labels().values() if code not in codes]
     if len(missing) == len(muscle_labels()):
         raise DataError(Reason.SEG_EMPTY, "no muscle was found")
-    uncertainty = _uncertainty(result.uncertainty, result.flip_disagreement)
+    if result.objection:
+        raise DataError(Reason.SEG_IMPLAUSIBLE, result.objection)
+    uncertainty = [
+        {
+            "label": code,
+            "entropy": entropy,
+            "flip_disagreement": result.flip_disagreement.get(code),
+            "spread": result.spread.get(code),
+            "slice_spread": result.slice_spread.get(code),
+        }
+        for code, entropy in sorted(result.uncertainty.items())
+    ]
     state: Row = {}
     if missing and row["status"] == Status.OK.value:
         detail = f"{len(missing)} of {len(muscle_labels())} muscles not found"
@@ -71,7 +82,7 @@ def _spine(row: Row, work: Work) -> Row:
     return (
         row
         | _saved(row, result.label_map, "spine", segmenter.model, work)
-        | {"uncertainty": _uncertainty(result.uncertainty, {})}
+        | {"uncertainty": [{"label": code, "entropy": value} for code, value in sorted(result.uncertainty.items())]}
         | _found_levels(result)
     )
 
@@ -86,13 +97,6 @@ def _found_levels(result: SpineResult) -> Row:
         "level_numbering": result.numbering.value,
         "lstv_suspected": result.lstv_suspected,
     }
-
-
-def _uncertainty(entropy: dict[int, float], disagreement: dict[int, float]) -> list[dict[str, Any]]:
-    return [
-        {"label": code, "entropy": value, "flip_disagreement": disagreement.get(code)}
-        for code, value in sorted(entropy.items())
-    ]
 
 
 def _vertebra(level: LevelGeometry, disc_area_mm2: float | None) -> dict[str, Any]:

@@ -1,0 +1,96 @@
+"""What the segment stage records of muscles: doubts beside the outlines, refusals instead of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from paraspinal.core.errors import DataError
+from paraspinal.core.identity import BidsName
+from paraspinal.core.labels import muscle_labels
+from paraspinal.core.schemas import LABEL_UNCERTAINTY
+from paraspinal.core.tables import Row
+from paraspinal.core.vocab import Reason, Status
+from paraspinal.models.inference import SegmentationResult
+from paraspinal.stages import segment
+
+CODES = tuple(muscle_labels().values())
+
+
+class FakeWork:
+    """A shard's services with a segmenter that answers what it was given."""
+
+    def __init__(self, image_path: Path, result: SegmentationResult) -> None:
+        self.settings = None
+        self.image = image_path
+        self.segmenter = SimpleNamespace(
+            segment=lambda image: result, model=SimpleNamespace(identifier="toy@1.0.0", sha256="0" * 64)
+        )
+        self.saved: list[str] = []
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        return self.segmenter
+
+    def image_path(self, path: str) -> Path:
+        return self.image
+
+    def save_image(self, image: sitk.Image, path: str) -> str:
+        self.saved.append(path)
+        return "1" * 64
+
+
+@pytest.fixture
+def row() -> Row:
+    name = BidsName(subject="01", session="01", acquisition="x", suffix="T2w")
+    return {"role": "muscles", "scan_id": name.stem, "image_path": "x", "status": Status.OK.value}
+
+
+def result_with(codes: tuple[int, ...], objection: str | None = None) -> SegmentationResult:
+    labels = np.zeros((2, 4, 8), dtype=np.uint16)
+    labels.reshape(-1)[: len(codes)] = codes
+    each = dict.fromkeys(codes, 0.1)
+    slices: dict[int, list[float | None]] = {code: [0.1, None] for code in codes}
+    return SegmentationResult(sitk.GetImageFromArray(labels), each, each, each, slices, objection)
+
+
+def work_for(tmp_path: Path, result: SegmentationResult) -> FakeWork:
+    path = tmp_path / "image.nii.gz"
+    sitk.WriteImage(result.label_map, path)
+    return FakeWork(path, result)
+
+
+def test_doubts_are_recorded_per_muscle_and_slice(tmp_path: Path, row: Row) -> None:
+    work = work_for(tmp_path, result_with(CODES))
+    found = segment._muscles(row, work)  # type: ignore[arg-type]
+    assert len(work.saved) == 1
+    assert [u["label"] for u in found["uncertainty"]] == sorted(CODES)
+    names = {LABEL_UNCERTAINTY.field(i).name for i in range(LABEL_UNCERTAINTY.num_fields)}
+    for one in found["uncertainty"]:
+        assert set(one) == names
+        assert (one["spread"], one["slice_spread"]) == (0.1, [0.1, None])
+
+
+def test_what_is_no_back_is_refused_and_nothing_is_saved(tmp_path: Path, row: Row) -> None:
+    work = work_for(tmp_path, result_with(CODES, "looks at the image disagree"))
+    with pytest.raises(DataError) as refusal:
+        segment._muscles(row, work)  # type: ignore[arg-type]
+    assert refusal.value.reason is Reason.SEG_IMPLAUSIBLE
+    assert not work.saved
+
+
+def test_an_image_without_any_muscle_is_empty(tmp_path: Path, row: Row) -> None:
+    with pytest.raises(DataError) as refusal:
+        segment._muscles(row, work_for(tmp_path, result_with(())))  # type: ignore[arg-type]
+    assert refusal.value.reason is Reason.SEG_EMPTY
+
+
+def test_missing_muscles_are_a_warning(tmp_path: Path, row: Row) -> None:
+    found = segment._muscles(row, work_for(tmp_path, result_with(CODES[:5])))  # type: ignore[arg-type]
+    assert (found["status"], found["reason_code"]) == (Status.WARN.value, Reason.SEG_PARTIAL.value)
+    assert "3 of 8" in found["detail"]

@@ -1,0 +1,25 @@
+"""What the synthesis of muscle images is made of, ingredient by ingredient, so that each can be left out."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Ingredient(StrEnum):
+    """One thing that varies between synthetic axial slices beyond shape, contrast, shading and noise."""
+
+    INTERFACE = "interface"  # the border between multifidus and erector moves, tilts and bows
+    SEPTA = "septa"  # fat or fascia between the muscles, from none to thick, and inside them
+    ATROPHY = "atrophy"  # one muscle of one side far smaller than the other
+    SEVERE_FAT = "severe_fat"  # muscles mostly replaced by fat
+    BYSTANDERS = "bystanders"  # arms and ribs in view
+    OBLIQUE = "oblique"  # slices not perpendicular to the atlas, people turned by scoliosis
+    THICK_SLICES = "thick_slices"  # partial volume of neighbouring heights
+    GHOSTING = "ghosting"  # shifted copies of the image, as breathing makes
+    LOW_RESOLUTION = "low_resolution"  # coarse along one direction
+    SWAP = "swap"  # water and fat exchanged in a part of the slice
+
+
+Ingredients = frozenset[Ingredient]
+
+ALL_INGREDIENTS: Ingredients = frozenset(Ingredient)
