@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from paraspinal import __version__
-from paraspinal.cli import commands
+from paraspinal.cli import commands, models
 from paraspinal.core.errors import DataError, ParaspinalError, error_line, trace
 
 DATA_ERROR_EXIT = 10
@@ -90,6 +90,8 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int, help="seed of the samples (default: that of the shipped model)")
     train.add_argument("--threads", type=int, default=1)
     train.set_defaults(command=commands.train)
+
+    models.add_parser(subs)
 
     evaluate = subs.add_parser("evaluate", help="measure the shipped models on real labelled images")
     evaluate.add_argument("--data", type=Path, required=True, help="folder with the labelled images")

@@ -23,7 +23,7 @@ from paraspinal.core.vocab import Reason, Status
 from paraspinal.models.registry import resolve
 
 if TYPE_CHECKING:
-    from paraspinal.models.inference import LoadedModel, MuscleSegmenter
+    from paraspinal.models.engine import Identity, Segmenter
     from paraspinal.models.spine_inference import SpineSegmenter
     from paraspinal.models.spine_levels import LevelGeometry
 
@@ -85,16 +85,17 @@ def _vertebra(level: LevelGeometry) -> dict[str, Any]:
     return found
 
 
-def _saved(row: Row, label_map: sitk.Image, what: str, model: LoadedModel, work: Work) -> Row:
+def _saved(row: Row, label_map: sitk.Image, what: str, model: Identity, work: Work) -> Row:
     path = BidsName.parse(row["scan_id"]).derive("dseg", what).path()
     sha256 = work.save_image(label_map, path)
     return {"dseg_path": path, "dseg_sha256": sha256, "model": model.identifier, "model_sha256": model.sha256}
 
 
-def _load_muscles(settings: Settings) -> MuscleSegmenter:
-    from paraspinal.models.inference import MuscleSegmenter, load_model
+def _load_muscles(settings: Settings) -> Segmenter:
+    from paraspinal.models.engine import load_muscles
 
-    return MuscleSegmenter(_load(load_model, settings.segment.muscles_model, settings))
+    segmenter: Segmenter = _load(load_muscles, settings.segment.muscles_model, settings)
+    return segmenter
 
 
 def _load_spine(settings: Settings) -> SpineSegmenter:
