@@ -7,8 +7,9 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from paraspinal.core.errors import ModelError
-from paraspinal.models.inference import MuscleSegmenter, load_model
-from paraspinal.models.registry import find, list_models
+from paraspinal.models.engine import load_muscles
+from paraspinal.models.inference import load_model
+from paraspinal.models.registry import find, known_models
 from paraspinal.models.spine_inference import SpineSegmenter
 
 
@@ -19,18 +20,17 @@ def segment_image(image: sitk.Image, model: str, resources: Path, device: str, t
     such model or more than one, DataError if the image cannot be processed.
     """
     identifier = _identifier(model, resources)
-    loaded = load_model(identifier, device, threads, resources)
-    task = find(identifier, resources).task
-    segmenter = MuscleSegmenter(loaded) if task == "muscles" else SpineSegmenter(loaded)
-    return segmenter.segment(image).label_map
+    if find(identifier, resources).task == "muscles":
+        return load_muscles(identifier, device, threads, resources).segment(image).label_map
+    return SpineSegmenter(load_model(identifier, device, threads, resources)).segment(image).label_map
 
 
 def _identifier(model: str, resources: Path) -> str:
     if "@" in model:
         return model
-    known = [entry.identifier for entry in list_models(resources) if entry.name == model]
+    known = [entry.identifier for entry in known_models(resources) if entry.name == model]
     if len(known) != 1:
-        every = ", ".join(entry.identifier for entry in list_models(resources))
+        every = ", ".join(entry.identifier for entry in known_models(resources))
         what = "no version" if not known else "more than one version"
         raise ModelError(f"there is {what} of model {model!r}", hint=f"registered: {every or 'none'}")
     return known[0]

@@ -58,9 +58,19 @@ def list_models(resources: Path = RESOURCES) -> tuple[ModelEntry, ...]:
         )
 
 
+def known_models(resources: Path = RESOURCES) -> tuple[ModelEntry, ...]:
+    """List the models of a folder, then those shipped with the project whose names it does not use itself."""
+    own = list_models(resources)
+    names = {entry.identifier for entry in own}
+    return (*own, *(entry for entry in list_models() if entry.identifier not in names))
+
+
 def find(identifier: str, resources: Path = RESOURCES) -> ModelEntry:
-    """Look a model up by ``name@version`` without touching its files; raises ModelError if unknown."""
-    known = {entry.identifier: entry for entry in list_models(resources)}
+    """Look a model up by ``name@version`` without touching its files, in ``resources`` and then among those shipped.
+
+    Raises ModelError if it is unknown.
+    """
+    known = {entry.identifier: entry for entry in known_models(resources)}
     if identifier not in known:
         raise ModelError(f"there is no model {identifier!r}", hint=f"known models: {', '.join(known) or 'none'}")
     return known[identifier]

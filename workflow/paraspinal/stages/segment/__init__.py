@@ -23,10 +23,11 @@ from paraspinal.core.shards import Stage, Work, per_item
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import Reason, Status
 from paraspinal.models.registry import resolve
+from paraspinal.models.volume import require_possible
 from paraspinal.stages.segment.spine import around_midline, disc_areas_mm2
 
 if TYPE_CHECKING:
-    from paraspinal.models.inference import LoadedModel, MuscleSegmenter
+    from paraspinal.models.engine import Identity, Segmenter
     from paraspinal.models.spine_inference import SpineResult, SpineSegmenter
     from paraspinal.models.spine_levels import LevelGeometry
 
@@ -36,9 +37,15 @@ def _segment(row: Row, work: Work) -> Row:
     return outline(row, work) if outline else row
 
 
+def _image(row: Row, work: Work) -> sitk.Image:
+    image = read_image(work.image_path(row["image_path"]))
+    require_possible(image)
+    return image
+
+
 def _muscles(row: Row, work: Work) -> Row:
     segmenter = work.once("muscles", lambda: _load_muscles(work.settings))
-    result = segmenter.segment(read_image(work.image_path(row["image_path"])))
+    result = segmenter.segment(_image(row, work))
     codes = {int(code) for code in np.unique(sitk.GetArrayViewFromImage(result.label_map))}
     missing = [code for code in muscle_labels().values() if code not in codes]
     if len(missing) == len(muscle_labels()):
@@ -76,7 +83,7 @@ def _own_levels(row: Row, muscles: sitk.Image, work: Work) -> Row:
 
 def _spine(row: Row, work: Work) -> Row:
     segmenter = work.once("spine", lambda: _load_spine(work.settings))
-    result = segmenter.segment(read_image(work.image_path(row["image_path"])))
+    result = segmenter.segment(_image(row, work))
     if not result.levels and not sitk.GetArrayViewFromImage(result.label_map).any():
         raise DataError(Reason.SEG_EMPTY, "no vertebra was found")
     return (
@@ -113,16 +120,17 @@ def _vertebra(level: LevelGeometry, disc_area_mm2: float | None) -> dict[str, An
     return found
 
 
-def _saved(row: Row, label_map: sitk.Image, what: str, model: LoadedModel, work: Work) -> Row:
+def _saved(row: Row, label_map: sitk.Image, what: str, model: Identity, work: Work) -> Row:
     path = BidsName.parse(row["scan_id"]).derive("dseg", what).path()
     sha256 = work.save_image(label_map, path)
     return {"dseg_path": path, "dseg_sha256": sha256, "model": model.identifier, "model_sha256": model.sha256}
 
 
-def _load_muscles(settings: Settings) -> MuscleSegmenter:
-    from paraspinal.models.inference import MuscleSegmenter, load_model
+def _load_muscles(settings: Settings) -> Segmenter:
+    from paraspinal.models.engine import load_muscles
 
-    return MuscleSegmenter(_load(load_model, settings.segment.muscles_model, settings))
+    segmenter: Segmenter = _load(load_muscles, settings.segment.muscles_model, settings)
+    return segmenter
 
 
 def _load_spine(settings: Settings) -> SpineSegmenter:
