@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
 import SimpleITK as sitk
 
 from paraspinal.core.errors import DataError
@@ -16,11 +17,12 @@ from paraspinal.core.settings import Settings
 from paraspinal.core.shards import Stage, Work, by_role, per_item
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import LevelNumbering, LevelScheme, LevelSource, Muscle, Reason, Side, Status
+from paraspinal.stages.measure.between import Block, shares_of, size_between
 from paraspinal.stages.measure.fat import FatProfile, no_fat, profile_of
 from paraspinal.stages.measure.marrow import SOUND_FRAC
 from paraspinal.stages.measure.regions import Region, regions_of
 from paraspinal.stages.measure.scan import BRIGHTNESS_SEQUENCES, LabelMap, fat_methods, marrow_of
-from paraspinal.stages.measure.size import Slices, asymmetry_pct, size_of, weights_of
+from paraspinal.stages.measure.size import Slices, Weights, asymmetry_pct, size_of, weights_of
 
 
 def measure(row: Row, work: Work) -> Row:
@@ -50,11 +52,21 @@ def measure(row: Row, work: Work) -> Row:
     min_coverage_frac = work.settings.measure.min_coverage_frac
     metrics: list[Row] = []
     for slab in slabs:
-        sizes = {key: size_of(regions[code], slab, slices, min_coverage_frac) for key, code in codes.items()}
+        if slab["planes_mm"]:
+            block = Block.of(slab["planes_mm"])
+            sizes = {key: size_between(block, regions[c], slab, grid, min_coverage_frac) for key, c in codes.items()}
+            here = {
+                code: [profile_of(method, code, region, shares_of(block, region, grid)) for method in methods]
+                for code, region in regions.items()
+            }
+            weights: Weights | None = np.ones(grid.size[2])
+        else:
+            sizes = {key: size_of(regions[c], slab, slices, min_coverage_frac) for key, c in codes.items()}
+            here, weights = profiles, weights_of(slab)
         _add_asymmetry(sizes)
         for (muscle, side), size in sizes.items():
             base = {**_origin(row, slab), **size, "muscle": muscle.value, "side": side.value}
-            metrics += [{**base, **fat} for fat in _fat(slab, size, profiles[codes[muscle, side]], reason)]
+            metrics += [{**base, **fat} for fat in _fat(weights, size, here[codes[muscle, side]], reason)]
     return {**row, "metrics": metrics, "areas": _areas(regions), **_state(row, missing)}
 
 
@@ -90,11 +102,11 @@ def _add_asymmetry(sizes: dict[tuple[Muscle, Side], Row]) -> None:
             size["asym_signed_pct"], size["asym_abs_pct"] = signed, absolute
 
 
-def _fat(slab: Row, size: Row, profiles: list[FatProfile], reason: Reason | None) -> list[Row]:
+def _fat(weights: Weights | None, size: Row, profiles: list[FatProfile], reason: Reason | None) -> list[Row]:
     """The columns on fat: one row per method, or one row that says why there is none."""
     if reason is not None:
         return [{"fi_method": None, "fcsa_mm2": None, "bias_correction": None, **no_fat(reason)}]
-    acsa, weights = size.get("acsa_mm2"), weights_of(slab)
+    acsa = size.get("acsa_mm2")
     rows: list[Row] = []
     for profile in profiles:
         if acsa is None or weights is None:

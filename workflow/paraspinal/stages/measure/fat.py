@@ -74,14 +74,16 @@ def no_fat(reason: Reason | None) -> dict[str, float | str | None]:
     return {"fi": None, "fi_eroded": None, "fi_dilated": None, "fi_reason_code": code}
 
 
-def profile_of(method: FatMethod, code: int, region: Region) -> FatProfile:
-    """Sum the parts of a method over the voxels of every slice of a muscle."""
+def profile_of(method: FatMethod, code: int, region: Region, shares: Mapping[Edge, Floats] | None = None) -> FatProfile:
+    """Sum the parts of a method over the voxels of every slice of a muscle; with ``shares`` voxels count by them."""
     reason = Reason.SEG_EMPTY if region.is_empty else method.reasons.get(code)
     n_slices = region.area_mm2.size
     per_slice = {}
     if reason is None:
         for edge, voxels in region.voxels.items():
             numerator, denominator = method.parts(code, voxels)
+            if shares is not None:
+                numerator, denominator = numerator * shares[edge], denominator * shares[edge]
             k = voxels[0]
             per_slice[edge] = (
                 np.bincount(k, numerator, n_slices).astype(np.float64),

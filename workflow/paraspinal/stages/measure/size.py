@@ -72,8 +72,8 @@ def size_of(region: Region, slab: Row, slices: Slices, min_coverage_frac: float)
         "acsa_mm2": acsa,
         "csa_mid_mm2": acsa if scheme in PLANES else _at_middle(area, weights) if is_covered else None,
         "csa_perp_mm2": acsa * abs(float(np.cos(np.radians(tilt)))),
-        "rcsa_vb": _ratio(acsa, slab["body_area_mm2"]),
-        "rcsa_disc": _ratio(acsa, slab["disc_area_mm2"]),
+        "rcsa_vb": ratio(acsa, slab["body_area_mm2"]),
+        "rcsa_disc": ratio(acsa, slab["disc_area_mm2"]),
         "truncated_fov": is_truncated,
         "reason_code": _reason(held, is_covered, is_truncated, slab),
     }
@@ -98,7 +98,8 @@ def _reason(held: NDArray[np.float64], is_covered: bool, is_truncated: bool, sla
     return code
 
 
-def _ratio(value: float, reference: float | None) -> float | None:
+def ratio(value: float, reference: float | None) -> float | None:
+    """Divide by a reference; None without one."""
     return value / reference if reference else None
 
 
