@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import SimpleITK as sitk
@@ -17,8 +18,8 @@ from paraspinal.core.settings import Settings
 from paraspinal.core.shards import Stage, Work, by_role, per_item
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import LevelNumbering, LevelScheme, LevelSource, Muscle, Reason, Side, Status
-from paraspinal.stages.measure.between import Block, shares_of, size_between
-from paraspinal.stages.measure.fat import FatProfile, no_fat, profile_of
+from paraspinal.stages.measure.between import Block, size_between
+from paraspinal.stages.measure.fat import FatMethod, FatProfile, Shares, no_fat, profile_of
 from paraspinal.stages.measure.marrow import SOUND_FRAC
 from paraspinal.stages.measure.regions import Region, regions_of
 from paraspinal.stages.measure.scan import BRIGHTNESS_SEQUENCES, LabelMap, fat_methods, marrow_of
@@ -42,7 +43,7 @@ def measure(row: Row, work: Work) -> Row:
         raise DataError(Reason.SEG_EMPTY, "no muscle in the label map")
     row = _judged_by_marrow(row, marrow_of(row, work, grid))
     methods, reason = fat_methods(row, work, label_map, regions)
-    profiles = {code: [profile_of(method, code, region) for method in methods] for code, region in regions.items()}
+    profiles = _profiles(methods, regions, lambda region: None)
     slabs = row["slabs"] or []
     slices = Slices(
         spacing_mm=grid.spacing_mm[2],
@@ -55,10 +56,7 @@ def measure(row: Row, work: Work) -> Row:
         if slab["planes_mm"]:
             block = Block.of(slab["planes_mm"])
             sizes = {key: size_between(block, regions[c], slab, grid, min_coverage_frac) for key, c in codes.items()}
-            here = {
-                code: [profile_of(method, code, region, shares_of(block, region, grid)) for method in methods]
-                for code, region in regions.items()
-            }
+            here = _profiles(methods, regions, partial(block.shares, grid=grid))
             weights: Weights | None = np.ones(grid.size[2])
         else:
             sizes = {key: size_of(regions[c], slab, slices, min_coverage_frac) for key, c in codes.items()}
@@ -68,6 +66,17 @@ def measure(row: Row, work: Work) -> Row:
             base = {**_origin(row, slab), **size, "muscle": muscle.value, "side": side.value}
             metrics += [{**base, **fat} for fat in _fat(weights, size, here[codes[muscle, side]], reason)]
     return {**row, "metrics": metrics, "areas": _areas(regions), **_state(row, missing)}
+
+
+def _profiles(
+    methods: list[FatMethod], regions: Mapping[int, Region], shares_of: Callable[[Region], Shares | None]
+) -> dict[int, list[FatProfile]]:
+    """Fat of every muscle by every method, voxels counted by their shares where there are any."""
+    profiles = {}
+    for code, region in regions.items():
+        shares = shares_of(region)
+        profiles[code] = [profile_of(method, code, region, shares) for method in methods]
+    return profiles
 
 
 def _areas(regions: Mapping[int, Region]) -> list[Row]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from paraspinal.core.geometry import Grid
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import Reason
+from paraspinal.stages.measure.fat import Shares
 from paraspinal.stages.measure.regions import Edge, Region, Voxels
 from paraspinal.stages.measure.size import ratio
 
@@ -53,6 +53,10 @@ class Block:
         inside: Floats = np.clip(np.minimum(leaves, 0.5) - np.maximum(enters, -0.5), 0.0, 1.0)
         return inside
 
+    def shares(self, region: Region, grid: Grid) -> Shares:
+        """Shares of the voxels of a mask and of its two neighbours."""
+        return {edge: self.share(voxels, grid) for edge, voxels in region.voxels.items()}
+
     def beyond(self, voxels: Voxels, grid: Grid) -> float:
         """Voxels' worth of the block that a muscle would fill outside the stack, as its end slices go on."""
         enters, leaves = self.ends(voxels, grid)
@@ -60,11 +64,6 @@ class Block:
         before = np.clip(np.minimum(leaves, -0.5) - enters, 0.0, None)[first].sum()
         behind = np.clip(leaves - np.maximum(enters, 0.5), 0.0, None)[last].sum()
         return float(before + behind)
-
-
-def shares_of(block: Block, region: Region, grid: Grid) -> Mapping[Edge, Floats]:
-    """Shares of the voxels of the mask and of its two neighbours."""
-    return {edge: block.share(voxels, grid) for edge, voxels in region.voxels.items()}
 
 
 def size_between(block: Block, region: Region, slab: Row, grid: Grid, min_coverage_frac: float) -> Row:

@@ -18,6 +18,7 @@ SCHEMES = {
     LevelScheme.VERTEBRA_MID: "Mid-vertebra",
     LevelScheme.DISC_MID: "Mid-disc",
     LevelScheme.SLICE_BLOCK: "Whole blocks",
+    LevelScheme.PLANE_BLOCK: "Whole block between its end plates",
     LevelScheme.NONE: "Level unknown",
 }
 """Title of each level scheme, in the order the report shows them; their definitions are in the data dictionary."""
