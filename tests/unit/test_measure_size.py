@@ -293,6 +293,18 @@ def test_a_muscle_that_ends_is_partial(tmp_path: Path) -> None:
     assert (gone["reason_code"], gone["acsa_mm2"]) == ("SEG_PARTIAL", None)
 
 
+def test_a_slice_the_model_missed_is_no_gap_of_the_muscle(tmp_path: Path) -> None:
+    grid = grid_of()
+    labels = rods(grid, RADIUS_MM)
+    labels[24] = 0  # in the middle of L3
+    row = measured(tmp_path, grid, labels)
+    body = metric(row, "L3", "vertebra_slab", "left")
+    assert body["acsa_mm2"] == pytest.approx(np.pi * LEFT_MM**2, rel=WITHIN_1_PERCENT)
+    assert (body["volume_mm3"], body["reason_code"]) == (None, "SEG_PARTIAL")
+    assert metric(row, "L1_L5", "slice_block", "left")["volume_mm3"] is None
+    assert metric(row, "L4", "vertebra_slab", "left")["volume_mm3"] is not None
+
+
 def test_one_missing_side_leaves_asymmetry_null(tmp_path: Path) -> None:
     grid = grid_of()
     row = measured(tmp_path, grid, rods(grid, {Side.LEFT: LEFT_MM, Side.RIGHT: -1.0}))

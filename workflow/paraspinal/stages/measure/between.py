@@ -12,7 +12,7 @@ from paraspinal.core.tables import Row
 from paraspinal.core.vocab import Reason
 from paraspinal.stages.measure.fat import Shares
 from paraspinal.stages.measure.regions import Edge, Region, Voxels
-from paraspinal.stages.measure.size import ratio
+from paraspinal.stages.measure.size import holes, ratio
 
 Floats = NDArray[np.float64]
 
@@ -81,8 +81,11 @@ def size_between(block: Block, region: Region, slab: Row, grid: Grid, min_covera
     row["coverage_frac"] = held / (held + block.beyond(voxels, grid))
     row["n_slices"] = float(np.unique(voxels[0][share > 0]).size)
     is_truncated = bool((region.touches_border[voxels[0]] & (share > 0)).any())
+    row["truncated_fov"] = is_truncated
     if row["coverage_frac"] < min_coverage_frac:
-        return {**row, "truncated_fov": is_truncated, "reason_code": Reason.COVERAGE_PARTIAL.value}
+        return {**row, "reason_code": Reason.COVERAGE_PARTIAL.value}
+    if holes(region.area_mm2).any():
+        return {**row, "reason_code": Reason.SEG_PARTIAL.value}
     volume = held * grid.voxel_volume_mm3
     acsa = volume / block.height_mm
     return {
@@ -91,6 +94,5 @@ def size_between(block: Block, region: Region, slab: Row, grid: Grid, min_covera
         "acsa_mm2": acsa,
         "csa_perp_mm2": acsa,
         "rcsa_vb": ratio(acsa, slab["body_area_mm2"]),
-        "truncated_fov": is_truncated,
         "reason_code": Reason.FOV_TRUNCATED.value if is_truncated else None,
     }
