@@ -28,6 +28,7 @@ def test_vertebrae_and_discs_of_a_straight_spine(tmp_path: Path) -> None:
         *[(f"L{n}", scheme) for n in range(1, 6) for scheme in ("vertebra_slab", "vertebra_mid")],
         *[(f"L{n}_L{n + 1}", "disc_mid") for n in range(1, 5)],
         ("L1_L5", "slice_block"),
+        ("L1_L5", "plane_block"),
         ("stack", "slice_block"),
     ]
     body = slabs["L3", "vertebra_slab"]

@@ -5,11 +5,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scan_factory import grid_of, lumbar_spine, rods, run, save, scan_row, spine_row, vertebra, work_in
+from scan_factory import (
+    MUSCLE_XY_MM,
+    grid_of,
+    lumbar_spine,
+    rods,
+    run,
+    save,
+    scan_row,
+    spine_row,
+    vertebra,
+    work_in,
+    world,
+)
 
 from paraspinal.core.geometry import Grid
 from paraspinal.core.tables import Row
-from paraspinal.core.vocab import Side
+from paraspinal.core.vocab import Muscle, Side
 from paraspinal.stages.levels import STAGE as LEVELS
 from paraspinal.stages.measure import STAGE as MEASURE
 
@@ -147,6 +159,73 @@ def test_oblique_slices_through_an_upright_cylinder(
     assert metric(row, "stack", "slice_block", "left")["slice_tilt_deg"] == pytest.approx(tilt_deg)
 
 
+def wedged_spine(upper_deg: float, lower_deg: float) -> list[dict[str, Any]]:
+    """The straight spine whose outermost end plates lean: that of L1 rises backwards, that of L5 falls backwards."""
+    spine = lumbar_spine()
+    for vertebra_, end, angle in ((spine[0], "superior", upper_deg), (spine[-1], "inferior", -lower_deg)):
+        radians = np.radians(angle)
+        vertebra_[f"{end}_normal"] = [0.0, float(-np.sin(radians)), float(np.cos(radians))]
+    return spine
+
+
+@pytest.mark.parametrize("flips", [(1, 1, 1), (-1, 1, -1)])
+@pytest.mark.parametrize("tilt_deg", [0.0, -15.0])
+@pytest.mark.parametrize("spacing_mm", [2.0, 5.0])
+def test_a_block_between_planes_that_are_not_parallel(
+    tmp_path: Path, spacing_mm: float, tilt_deg: float, flips: tuple[int, int, int]
+) -> None:
+    grid = grid_of((1.0, 1.0, spacing_mm), (160.0, 190.0, 300.0), (tilt_deg, 0.0, 0.0), flips)
+    labels = rods(grid, RADIUS_MM)
+    row = measured(tmp_path, grid, labels, wedged_spine(12.0, 15.0))
+    y = MUSCLE_XY_MM[Muscle.ERECTOR_SPINAE][1]
+    # A plane cuts a cylinder at the height it has on the cylinder's axis.
+    length = 179.0 + y * (np.tan(np.radians(12.0)) + np.tan(np.radians(15.0)))
+    for side, radius in (("left", LEFT_MM), ("right", RIGHT_MM)):
+        block = metric(row, "L1_L5", "plane_block", side)
+        assert block["volume_mm3"] == pytest.approx(np.pi * radius**2 * length, rel=WITHIN_1_PERCENT)
+        assert block["acsa_mm2"] == pytest.approx(block["volume_mm3"] / 179.0, rel=0.02)
+        assert block["coverage_frac"] == pytest.approx(1.0)
+        assert block["reason_code"] is None
+        slices = metric(row, "L1_L5", "slice_block", side)
+        assert slices["volume_mm3"] == pytest.approx(np.pi * radius**2 * 179.0, rel=0.02)
+
+
+def test_a_block_between_planes_that_the_stack_cuts(tmp_path: Path) -> None:
+    grid = grid_of(extent_mm=(160.0, 130.0, 160.0))  # from z = -80 to 80
+    row = measured(tmp_path, grid, rods(grid, RADIUS_MM), wedged_spine(12.0, 15.0))
+    block = metric(row, "L1_L5", "plane_block", "left")
+    y = MUSCLE_XY_MM[Muscle.ERECTOR_SPINAE][1]
+    length = 179.0 + y * (np.tan(np.radians(12.0)) + np.tan(np.radians(15.0)))
+    assert block["coverage_frac"] == pytest.approx(160.0 / length, rel=WITHIN_1_PERCENT)
+    assert (block["volume_mm3"], block["acsa_mm2"], block["reason_code"]) == (None, None, "COVERAGE_PARTIAL")
+
+
+def test_fat_of_a_block_between_planes(tmp_path: Path) -> None:
+    """Fat rises along the body, and the block reaches higher behind than the slices say."""
+    grid = grid_of((1.0, 1.0, 4.0), (160.0, 130.0, 240.0))
+    labels = rods(grid, RADIUS_MM)
+    z = world(grid)[..., 2]
+    save(tmp_path, grid, dseg=labels, fat=(200.0 + z).astype(np.float32), water=(200.0 - z).astype(np.float32))
+    paths = {"dseg_path": "dseg.nii.gz", "water_path": "water.nii.gz", "fat_path": "fat.nii.gz"}
+    rows = [scan_row(grid, sequence="dixon", **paths), spine_row(wedged_spine(20.0, 0.0))]
+    work = work_in(tmp_path)
+    row = next(r for r in run(MEASURE, run(LEVELS, rows, work), work) if r["role"] == "muscles")
+    y = MUSCLE_XY_MM[Muscle.ERECTOR_SPINAE][1]
+    # Mean z of a cylinder of radius r cut at height h by a plane of slope s: (h^2 - l^2) / 2 + r^2 s^2 / 8, over h - l.
+    rise = np.tan(np.radians(20.0))
+    top, low = 89.5 + y * rise, -89.5
+    mean_z = ((top**2 - low**2) / 2 + (LEFT_MM * rise) ** 2 / 8) / (top - low)
+    found = [
+        m
+        for m in row["metrics"]
+        if (m["level_scheme"], m["muscle"], m["side"]) == ("plane_block", "erector_spinae", "left")
+    ]
+    assert {m["fi_method"] for m in found} == {"dixon_ff_ratio_of_sums", "dixon_ff_voxel_mean"}
+    for m in found:
+        assert m["fi"] == pytest.approx(0.5 + mean_z / 400.0, abs=0.002)
+        assert m["fcsa_mm2"] == pytest.approx(m["acsa_mm2"] * (1 - m["fi"]))
+
+
 @pytest.mark.parametrize(("thickness_mm", "spacing_mm"), [(4.0, 6.0), (3.0, 4.5), (1.0, 8.0)])
 def test_gaps_between_slices_are_shared_out(tmp_path: Path, thickness_mm: float, spacing_mm: float) -> None:
     # Slices of 4 mm every 6 mm: volume must not be 4/6 of the truth.
@@ -214,6 +293,18 @@ def test_a_muscle_that_ends_is_partial(tmp_path: Path) -> None:
     assert (gone["reason_code"], gone["acsa_mm2"]) == ("SEG_PARTIAL", None)
 
 
+def test_a_slice_the_model_missed_is_no_gap_of_the_muscle(tmp_path: Path) -> None:
+    grid = grid_of()
+    labels = rods(grid, RADIUS_MM)
+    labels[24] = 0  # in the middle of L3
+    row = measured(tmp_path, grid, labels)
+    body = metric(row, "L3", "vertebra_slab", "left")
+    assert body["acsa_mm2"] == pytest.approx(np.pi * LEFT_MM**2, rel=WITHIN_1_PERCENT)
+    assert (body["volume_mm3"], body["reason_code"]) == (None, "SEG_PARTIAL")
+    assert metric(row, "L1_L5", "slice_block", "left")["volume_mm3"] is None
+    assert metric(row, "L4", "vertebra_slab", "left")["volume_mm3"] is not None
+
+
 def test_one_missing_side_leaves_asymmetry_null(tmp_path: Path) -> None:
     grid = grid_of()
     row = measured(tmp_path, grid, rods(grid, {Side.LEFT: LEFT_MM, Side.RIGHT: -1.0}))
@@ -258,7 +349,7 @@ def test_a_single_slice_has_no_volume(tmp_path: Path) -> None:
 def test_cross_sections_slice_by_slice(tmp_path: Path, flip: int) -> None:
     slope = 0.06
     grid = grid_of(spacing_mm=(0.7, 0.7, 5.0), extent_mm=(140.0, 120.0, 100.0), flips=(1, 1, flip))
-    labels = rods(grid, {Side.LEFT: 20.0, Side.RIGHT: -1.0}, slope)
+    labels = rods(grid, {Side.LEFT: 20.0, Side.RIGHT: -20.0}, slope)
     labels[:2] = 0
     row = measured(tmp_path, grid, labels)
     areas = {(a["muscle"], a["side"]): a["csa_mm2"] for a in row["areas"]}

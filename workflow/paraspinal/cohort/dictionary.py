@@ -29,6 +29,10 @@ LEVEL_SCHEMES = {
     LevelScheme.DISC_MID: "at the middle of the disc, linear between the two nearest slices",
     LevelScheme.DISC_STACK: "a group of oblique slices along one disc; no volume",
     LevelScheme.SLICE_BLOCK: "exactly the slices of the scan (level stack), or L1 to L5 (level L1_L5)",
+    LevelScheme.PLANE_BLOCK: (
+        "between the plane of the upper end plate of L1 and that of the lower end plate of L5, which are not parallel; "
+        "voxels count by their share inside, acsa_mm2 is the volume over the straight distance between the two plates"
+    ),
     LevelScheme.NONE: "the level could not be resolved",
 }
 

@@ -204,9 +204,11 @@ SLAB = pa.struct(
         ("body_area_mm2", FLOAT),
         ("disc_area_mm2", FLOAT),
         ("centre_mm", FLOATS),
+        ("planes_mm", FLOATS),
         ("reason_code", TEXT),
     ]
 )
+"""``planes_mm`` of a block between planes: point and normal of the upper one, then of the lower one."""
 
 _SEGMENT = (
     Column("dseg_path", TEXT, "label map in the native grid", null_meaning="not segmented"),
@@ -234,7 +236,7 @@ SEGMENT = Table(
 _LEVELS = (
     Column("slabs", pa.list_(SLAB), "levels on the slices of this scan", null_meaning="not measured"),
     Column("level_source", TEXT, "sagittal_transfer | same_image | manual | none", null_meaning="not measured"),
-    Column("level_scan_id", TEXT, "scan the levels come from", null_meaning="no levels"),
+    Column("level_scan_id", TEXT, "scan the levels come from", null_meaning="no levels, or set by hand"),
     Column("level_reason_code", TEXT, "why there are no levels", null_meaning="levels are resolved"),
     Column("level_detail", TEXT, "a few words on that", null_meaning="levels are resolved"),
     Column(
@@ -259,7 +261,9 @@ _METRIC_KEYS = (
     Column("muscle", TEXT, "multifidus | erector_spinae | psoas_major | quadratus_lumborum"),
     Column("side", TEXT, "left | right, of the patient"),
     Column("level", TEXT, "L1 .. L6, T12, a disc such as L4_L5, L1_L5, or stack", null_meaning="LEVEL_UNRESOLVED"),
-    Column("level_scheme", TEXT, "vertebra_slab | vertebra_mid | disc_mid | disc_stack | slice_block | none"),
+    Column(
+        "level_scheme", TEXT, "vertebra_slab | vertebra_mid | disc_mid | disc_stack | slice_block | plane_block | none"
+    ),
     Column("fi_method", TEXT, "how fi was computed", null_meaning="no method applies; see fi_reason_code"),
 )
 _NO_VALUE = "could not be measured; see reason_code"
@@ -292,7 +296,7 @@ _METRIC_VALUES = (
     Column("level_source", TEXT, "sagittal_transfer | same_image | manual | none"),
     Column("level_numbering", TEXT, "counted_from_sacrum | assumed | manual | unresolved"),
     Column("level_confidence", FLOAT, "trust in the level, 0 to 1", "1", "", "levels are unresolved"),
-    Column("lstv_suspected", BOOL, "a transitional vertebra is suspected", "", "", "levels are unresolved"),
+    Column("lstv_suspected", BOOL, "a transitional vertebra is suspected", "", "", "unresolved, or set by hand"),
     Column("reason_code", TEXT, "why values are null or doubtful", "", "", "nothing to say"),
 )
 
@@ -375,16 +379,22 @@ LEVELS = Table(
         *KEYS,
         Column("scan_id", TEXT, "name of the scan"),
         Column("level", TEXT, "L1 .. L6, T12, a disc such as L4_L5, L1_L5, or stack", null_meaning="LEVEL_UNRESOLVED"),
-        Column("level_scheme", TEXT, "vertebra_slab | vertebra_mid | disc_mid | disc_stack | slice_block | none"),
+        Column(
+            "level_scheme",
+            TEXT,
+            "vertebra_slab | vertebra_mid | disc_mid | disc_stack | slice_block | plane_block | none",
+        ),
         Column("level_source", TEXT, "sagittal_transfer | same_image | manual | none"),
         Column("level_numbering", TEXT, "counted_from_sacrum | assumed | manual | unresolved"),
-        Column("level_scan_id", TEXT, "scan the levels come from", null_meaning="no levels"),
+        Column("level_scan_id", TEXT, "scan the levels come from", null_meaning="no levels, or set by hand"),
         Column("first_slice", INT, "first slice with weight > 0, counted from 0", "slice", null_meaning="not covered"),
         Column("last_slice", INT, "last slice with weight > 0, counted from 0", "slice", null_meaning="not covered"),
         Column("n_slices", FLOAT, "slices in the level, fractions counted", "slice", null_meaning="not covered"),
         Column("coverage_frac", FLOAT, "share of the level inside the scan", "1", null_meaning="no levels"),
         Column("level_confidence", FLOAT, "trust in the level, 0 to 1", "1", null_meaning="no levels"),
-        Column("lstv_suspected", BOOL, "a transitional vertebra is suspected", null_meaning="no levels"),
+        Column(
+            "lstv_suspected", BOOL, "a transitional vertebra is suspected", null_meaning="no levels, or set by hand"
+        ),
         Column("reason_code", TEXT, "why the level is null or doubtful", null_meaning="nothing to say"),
         _RECEIPT,
     ),

@@ -159,6 +159,7 @@ class LevelScheme(StrEnum):
     DISC_MID = "disc_mid"
     DISC_STACK = "disc_stack"
     SLICE_BLOCK = "slice_block"  # exactly the slices the scan has, or the block L1_L5
+    PLANE_BLOCK = "plane_block"  # the block L1_L5 between the planes of its outer end plates
     NONE = "none"  # the level could not be resolved
 
 

@@ -117,7 +117,24 @@ def _block_slab(stack: Stack, vertebrae: Sequence[Vertebra]) -> list[Slab]:
     top, bottom = vertebra_ends(stack, inside[0]), vertebra_ends(stack, inside[-1])
     covered = None if top is None or bottom is None else stack.slab(top[0], bottom[1])
     axis = mean_axis([p for v in inside for p in v.plates])
-    return [slab_of(stack, block.name, LevelScheme.SLICE_BLOCK, covered, least_confidence(inside), axis)]
+    trust = least_confidence(inside)
+    slabs = [slab_of(stack, block.name, LevelScheme.SLICE_BLOCK, covered, trust, axis)]
+    planes = _outer_planes(inside)
+    if covered is not None and planes is not None:
+        slabs.append({**slab_of(stack, block.name, LevelScheme.PLANE_BLOCK, covered, trust, axis), "planes_mm": planes})
+    return slabs
+
+
+def _outer_planes(column: Sequence[Vertebra]) -> list[float] | None:
+    """Upper plane of the first and lower plane of the last vertebra: a point on the body's axis and a normal each."""
+    numbers: list[float] = []
+    for vertebra, plate in ((column[0], column[0].superior), (column[-1], column[-1].inferior)):
+        axis = mean_axis(vertebra.plates)
+        if plate is None or axis is None:
+            return None
+        normal = plate.normal if plate.normal[2] >= 0 else -plate.normal
+        numbers += [*plate.crossed_by(vertebra.centre_mm, axis).tolist(), *normal.tolist()]
+    return numbers
 
 
 def stack_slab(stack: Stack) -> Slab:
@@ -149,5 +166,6 @@ def slab_of(
         "body_area_mm2": vertebra.body_area_mm2 if vertebra else None,
         "disc_area_mm2": None,
         "centre_mm": vertebra.centre_mm.tolist() if vertebra else None,
+        "planes_mm": None,
         "reason_code": None if reason is None else reason.value,
     }

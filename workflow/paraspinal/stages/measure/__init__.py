@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
+import numpy as np
 import SimpleITK as sitk
 
 from paraspinal.core.errors import DataError
@@ -16,11 +18,12 @@ from paraspinal.core.settings import Settings
 from paraspinal.core.shards import Stage, Work, by_role, per_item
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import LevelNumbering, LevelScheme, LevelSource, Muscle, Reason, Side, Status
-from paraspinal.stages.measure.fat import FatProfile, no_fat, profile_of
+from paraspinal.stages.measure.between import Block, size_between
+from paraspinal.stages.measure.fat import FatMethod, FatProfile, Shares, no_fat, profile_of
 from paraspinal.stages.measure.marrow import SOUND_FRAC
 from paraspinal.stages.measure.regions import Region, regions_of
 from paraspinal.stages.measure.scan import BRIGHTNESS_SEQUENCES, LabelMap, fat_methods, marrow_of
-from paraspinal.stages.measure.size import Slices, asymmetry_pct, size_of, weights_of
+from paraspinal.stages.measure.size import Slices, Weights, asymmetry_pct, size_of, weights_of
 
 
 def measure(row: Row, work: Work) -> Row:
@@ -40,7 +43,7 @@ def measure(row: Row, work: Work) -> Row:
         raise DataError(Reason.SEG_EMPTY, "no muscle in the label map")
     row = _judged_by_marrow(row, marrow_of(row, work, grid))
     methods, reason = fat_methods(row, work, label_map, regions)
-    profiles = {code: [profile_of(method, code, region) for method in methods] for code, region in regions.items()}
+    profiles = _profiles(methods, regions, lambda region: None)
     slabs = row["slabs"] or []
     slices = Slices(
         spacing_mm=grid.spacing_mm[2],
@@ -50,12 +53,30 @@ def measure(row: Row, work: Work) -> Row:
     min_coverage_frac = work.settings.measure.min_coverage_frac
     metrics: list[Row] = []
     for slab in slabs:
-        sizes = {key: size_of(regions[code], slab, slices, min_coverage_frac) for key, code in codes.items()}
+        if slab["planes_mm"]:
+            block = Block.of(slab["planes_mm"])
+            sizes = {key: size_between(block, regions[c], slab, grid, min_coverage_frac) for key, c in codes.items()}
+            here = _profiles(methods, regions, partial(block.shares, grid=grid))
+            weights: Weights | None = np.ones(grid.size[2])
+        else:
+            sizes = {key: size_of(regions[c], slab, slices, min_coverage_frac) for key, c in codes.items()}
+            here, weights = profiles, weights_of(slab)
         _add_asymmetry(sizes)
         for (muscle, side), size in sizes.items():
             base = {**_origin(row, slab), **size, "muscle": muscle.value, "side": side.value}
-            metrics += [{**base, **fat} for fat in _fat(slab, size, profiles[codes[muscle, side]], reason)]
+            metrics += [{**base, **fat} for fat in _fat(weights, size, here[codes[muscle, side]], reason)]
     return {**row, "metrics": metrics, "areas": _areas(regions), **_state(row, missing)}
+
+
+def _profiles(
+    methods: list[FatMethod], regions: Mapping[int, Region], shares_of: Callable[[Region], Shares | None]
+) -> dict[int, list[FatProfile]]:
+    """Fat of every muscle by every method, voxels counted by their shares where there are any."""
+    profiles = {}
+    for code, region in regions.items():
+        shares = shares_of(region)
+        profiles[code] = [profile_of(method, code, region, shares) for method in methods]
+    return profiles
 
 
 def _areas(regions: Mapping[int, Region]) -> list[Row]:
@@ -90,11 +111,11 @@ def _add_asymmetry(sizes: dict[tuple[Muscle, Side], Row]) -> None:
             size["asym_signed_pct"], size["asym_abs_pct"] = signed, absolute
 
 
-def _fat(slab: Row, size: Row, profiles: list[FatProfile], reason: Reason | None) -> list[Row]:
+def _fat(weights: Weights | None, size: Row, profiles: list[FatProfile], reason: Reason | None) -> list[Row]:
     """The columns on fat: one row per method, or one row that says why there is none."""
     if reason is not None:
         return [{"fi_method": None, "fcsa_mm2": None, "bias_correction": None, **no_fat(reason)}]
-    acsa, weights = size.get("acsa_mm2"), weights_of(slab)
+    acsa = size.get("acsa_mm2")
     rows: list[Row] = []
     for profile in profiles:
         if acsa is None or weights is None:

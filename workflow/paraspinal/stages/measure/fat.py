@@ -15,6 +15,9 @@ Floats = NDArray[np.float64]
 Parts = tuple[Floats, Floats]
 """Numerator and denominator of a fat fraction, one value per voxel or per slice."""
 
+Shares = Mapping[Edge, Floats]
+"""Share by which each voxel of a mask and of its two neighbours counts, (n,)."""
+
 RANGE_TOLERANCE_FRAC = 0.02
 """Noise may carry a mean fraction this far below 0 or above 1; it is then set to the bound. Farther out it is null."""
 
@@ -74,14 +77,16 @@ def no_fat(reason: Reason | None) -> dict[str, float | str | None]:
     return {"fi": None, "fi_eroded": None, "fi_dilated": None, "fi_reason_code": code}
 
 
-def profile_of(method: FatMethod, code: int, region: Region) -> FatProfile:
-    """Sum the parts of a method over the voxels of every slice of a muscle."""
+def profile_of(method: FatMethod, code: int, region: Region, shares: Shares | None = None) -> FatProfile:
+    """Sum the parts of a method over the voxels of every slice of a muscle; with ``shares`` voxels count by them."""
     reason = Reason.SEG_EMPTY if region.is_empty else method.reasons.get(code)
     n_slices = region.area_mm2.size
     per_slice = {}
     if reason is None:
         for edge, voxels in region.voxels.items():
             numerator, denominator = method.parts(code, voxels)
+            if shares is not None:
+                numerator, denominator = numerator * shares[edge], denominator * shares[edge]
             k = voxels[0]
             per_slice[edge] = (
                 np.bincount(k, numerator, n_slices).astype(np.float64),

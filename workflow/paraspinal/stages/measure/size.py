@@ -45,7 +45,8 @@ def size_of(region: Region, slab: Row, slices: Slices, min_coverage_frac: float)
     """Measure one muscle in one level.
 
     Returns the size columns of a metric row and its ``reason_code``. A muscle that the label map does not show in the
-    level has null sizes, never 0: the model may have missed it.
+    level has null sizes, never 0: the model may have missed it. For the same reason a slice without the muscle between
+    slices that have it does not count as 0: it is left out of the mean, and there is no volume.
     """
     weights, scheme = weights_of(slab), LevelScheme(slab["level_scheme"])
     tilt = slab["slice_tilt_deg"] if slab["slice_tilt_deg"] is not None else slices.tilt_to_scanner_deg
@@ -58,9 +59,12 @@ def size_of(region: Region, slab: Row, slices: Slices, min_coverage_frac: float)
     if not held.any():
         return {**row, "reason_code": (Reason.SEG_EMPTY if region.is_empty else Reason.SEG_PARTIAL).value}
     is_covered = slab["coverage_frac"] >= min_coverage_frac
-    acsa = float(weights @ area / weights.sum())
+    seen = weights * ~holes(area)
+    is_whole = bool((seen == weights).all())
+    acsa = float(seen @ area / seen.sum())
     has_volume = (
         is_covered
+        and is_whole
         and scheme not in (*PLANES, LevelScheme.DISC_STACK)
         and not slices.holds_disc_group
         and area.size >= MIN_SLICES_FOR_VOLUME
@@ -70,13 +74,21 @@ def size_of(region: Region, slab: Row, slices: Slices, min_coverage_frac: float)
         **row,
         "volume_mm3": float(weights @ area) * slices.spacing_mm if has_volume else None,
         "acsa_mm2": acsa,
-        "csa_mid_mm2": acsa if scheme in PLANES else _at_middle(area, weights) if is_covered else None,
+        "csa_mid_mm2": acsa if scheme in PLANES else _at_middle(area, weights) if is_covered and is_whole else None,
         "csa_perp_mm2": acsa * abs(float(np.cos(np.radians(tilt)))),
-        "rcsa_vb": _ratio(acsa, slab["body_area_mm2"]),
-        "rcsa_disc": _ratio(acsa, slab["disc_area_mm2"]),
+        "rcsa_vb": ratio(acsa, slab["body_area_mm2"]),
+        "rcsa_disc": ratio(acsa, slab["disc_area_mm2"]),
         "truncated_fov": is_truncated,
         "reason_code": _reason(held, is_covered, is_truncated, slab),
     }
+
+
+def holes(area_mm2: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Slices without the muscle between slices that have it, (n_slices,)."""
+    found = np.flatnonzero(area_mm2)
+    places = np.arange(area_mm2.size)
+    missed: NDArray[np.bool_] = (area_mm2 == 0) & (places > found[0]) & (places < found[-1])
+    return missed
 
 
 def asymmetry_pct(left_mm2: float | None, right_mm2: float | None) -> tuple[float | None, float | None]:
@@ -98,7 +110,8 @@ def _reason(held: NDArray[np.float64], is_covered: bool, is_truncated: bool, sla
     return code
 
 
-def _ratio(value: float, reference: float | None) -> float | None:
+def ratio(value: float, reference: float | None) -> float | None:
+    """Divide by a reference; None without one."""
     return value / reference if reference else None
 
 

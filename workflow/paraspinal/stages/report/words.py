@@ -18,6 +18,7 @@ SCHEMES = {
     LevelScheme.VERTEBRA_MID: "Mid-vertebra",
     LevelScheme.DISC_MID: "Mid-disc",
     LevelScheme.SLICE_BLOCK: "Whole blocks",
+    LevelScheme.PLANE_BLOCK: "Whole block between its end plates",
     LevelScheme.NONE: "Level unknown",
 }
 """Title of each level scheme, in the order the report shows them; their definitions are in the data dictionary."""
@@ -82,13 +83,13 @@ REASONS = {
     Reason.SEG_IMPLAUSIBLE: "implausible outline",
     Reason.LEVEL_UNRESOLVED: "spinal level not found",
     Reason.LSTV_SUSPECTED: "transitional vertebra suspected",
-    Reason.PATIENT_MOVED: "the patient moved between the scans",
+    Reason.PATIENT_MOVED: "patient moved between two scans",
     Reason.WRONG_PLANE: "neither axial nor sagittal",
     Reason.COVERAGE_PARTIAL: "level only partly covered",
     Reason.FOV_TRUNCATED: "muscle cut by the image border",
     Reason.FI_UNIMODAL: "fat and muscle cannot be told apart",
     Reason.FI_METHOD_INVALID: "fat method not valid for this muscle",
-    Reason.OUTLIER: "outside the published range",
+    Reason.OUTLIER: "unlike the rest, or outside the published range",
     Reason.MODEL_HASH_MISMATCH: "model is not the expected one",
     Reason.PHI_DETECTED: "identifying text found",
     Reason.EXCLUDED_BY_SHEET: "set aside by your sheet",
