@@ -13,7 +13,7 @@ import pandas as pd
 
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import Light, Muscle, Sequence
-from paraspinal.stages.report.data import SCAN_KEY, Cohort, groups, records
+from paraspinal.stages.report.data import SCAN_KEY, Cohort, groups, plain, records
 from paraspinal.stages.report.flow import is_measured
 from paraspinal.stages.report.words import FI_METHODS, LIGHTS, MUSCLES, SEQUENCES, level_name, level_order, reason_text
 
@@ -109,7 +109,7 @@ def listing(cohort: Cohort, results: Path) -> Listing:
 
 def _of(rows: pd.DataFrame, scans: pd.DataFrame) -> pd.DataFrame:
     """Keep the rows of these scans."""
-    near = rows[rows["session"].isin(scans["session"])]
+    near = plain(rows[rows["session"].isin(scans["session"])])
     return near.merge(scans[SCAN_KEY], how="inner", on=SCAN_KEY)
 
 
