@@ -98,7 +98,7 @@ class Headline:
 def is_measured(cohort: Cohort) -> pd.Series[bool]:
     """Whether each row of ``scans`` has a cross-section."""
     keys = pd.MultiIndex.from_frame(cohort.scans[["subject", "session", "scan_id"]])
-    return pd.Series(keys.isin(cohort.measured), index=cohort.scans.index)
+    return pd.Series(keys.isin(cohort.measured), index=cohort.scans.index, dtype="bool")
 
 
 def headline(cohort: Cohort) -> Headline:

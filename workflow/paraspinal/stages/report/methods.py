@@ -5,14 +5,15 @@ Every section is paragraphs and tables of plain text, which the page and ``metho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from paraspinal.core.schemas import METRICS
 from paraspinal.core.tables import Column, Row
 from paraspinal.core.vocab import FiMethod, Light
-from paraspinal.stages.report.data import SCAN_KEY, Cohort, sizes
+from paraspinal.stages.report.data import SCAN_KEY, Cohort, records, sizes
 from paraspinal.stages.report.evidence import Evidence, Model
 from paraspinal.stages.report.flow import Flow, Share, Step, light_counts, people
 from paraspinal.stages.report.prose import Grid, Section, counted, joined, shares_text
@@ -144,6 +145,7 @@ def _levels(cohort: Cohort, flow: Flow) -> Section:
     how = scans["level_numbering"].value_counts().sort_index()
     numbered = [f"{str(name).replace('_', ' ')} in {counted(int(n), 'scan')}" for name, n in how.items()]
     angle = cohort.config.get("levels", {}).get("max_disc_angle_deg")
+    seen = set(cohort.metrics["level_scheme"])
     paragraphs = [
         "Levels are transferred from a sagittal scan only inside one frame of reference of the same visit, or found on "
         f"the scan itself; otherwise they are unknown. Of the measured scans: {shares_text(flow.by_level)}."
@@ -153,17 +155,15 @@ def _levels(cohort: Cohort, flow: Flow) -> Section:
         f"A group of oblique slices belongs to a disc when their normals differ by at most {angle:g} degrees."
         if angle is not None and "disc_stack" in set(rows["level_scheme"])
         else "",
-        _definitions(
-            cohort, "level_scheme", [s for s in SCHEMES if s in set(cohort.metrics["level_scheme"])], SCHEMES.get
-        ),
+        _definitions(cohort, "level_scheme", {s: SCHEMES[s] for s in SCHEMES if s in seen}),
     ]
     return Section("Levels", tuple(p for p in paragraphs if p))
 
 
-def _definitions(cohort: Cohort, vocabulary: str, words: Sequence[str], title: Callable[[str], str | None]) -> str:
-    """Define words as the data dictionary of this run does."""
+def _definitions(cohort: Cohort, vocabulary: str, titles: Mapping[Any, str]) -> str:
+    """Define words, each with its title, as the data dictionary of this run does."""
     known = cohort.dictionary.get(vocabulary, {})
-    return " ".join(f"{title(word)} ({word}): {known[word]}." for word in words if word in known)
+    return " ".join(f"{title} ({word}): {known[word]}." for word, title in titles.items() if word in known)
 
 
 def _size(cohort: Cohort) -> Section:
@@ -197,7 +197,7 @@ def _fat(cohort: Cohort, flow: Flow) -> Section:
     withheld = [Share(str(code), reason_text(str(code)), int(n)) for code, n in ordered]
     paragraphs = [
         f"Of the measured scans: {shares_text(flow.by_fat)}." if flow.by_fat else "",
-        _definitions(cohort, "fi_method", used, FI_METHODS.get),
+        _definitions(cohort, "fi_method", {m: FI_METHODS[m] for m in used}),
         f"A Dixon pair was used only if fat under the skin had a fat fraction of at least {ring:g}; else a swap of "
         "water and fat or unequal scales are suspected and no fat fraction is given."
         if ring is not None and any(m.startswith("dixon") for m in used)
@@ -215,7 +215,10 @@ def _quality(cohort: Cohort) -> Section:
     lights = joined([f"{counts[light]:,} {light}" for light in (Light.GREEN, Light.AMBER, Light.RED)])
     flags = cohort.quality[cohort.quality["reason_code"].notna()]
     found = flags.groupby(["light", "reason_code"])["scan_id"].nunique().sort_values(ascending=False, kind="stable")
-    rows = tuple((light, f"{reason_text(code)} ({code})", f"{n:,}") for (light, code), n in found.items())
+    rows = tuple(
+        (str(row["light"]), f"{reason_text(row['reason_code'])} ({row['reason_code']})", f"{row['scan_id']:,}")
+        for row in records(found.reset_index())
+    )
     text = (
         f"Every scan was judged by rules: {lights}. Values under a red flag "
         f"({len(cohort.metrics) - len(cohort.trusted):,} rows) are left out of every summary and stay in the tables."
@@ -242,7 +245,7 @@ def _agreement_row(row: Row) -> tuple[str, ...]:
     def number(name: str) -> str:
         return "-" if pd.isna(row[name]) else f"{row[name]:.4g}"
 
-    verdict = "-" if pd.isna(row["is_equivalent"]) else "yes" if row["is_equivalent"] else "no"
+    verdict: str = "-" if pd.isna(row["is_equivalent"]) else "yes" if row["is_equivalent"] else "no"
     return (
         row["measure"], number("n"), number("n_participants"), number("bias"),
         f"{number('loa_lower')} to {number('loa_upper')}",
