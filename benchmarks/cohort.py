@@ -2,8 +2,8 @@
 
     python benchmarks/cohort.py [--sessions 10000] [--work FOLDER]
 
-Beside them stands what a user would run otherwise: a CSV per scan, read and joined with pandas. Every step is a process of
-its own, so that its peak memory is its own. Writes benchmarks/cohort.json and prints the table of README.md. With
+Beside them stands what a user would run otherwise: a CSV per scan, read and joined with pandas. Every step is a process
+of its own, so that its peak memory is its own. Writes benchmarks/cohort.json and prints the table of README.md. With
 --work the simulated cohort is kept, and used again when it is there.
 """
 

@@ -77,7 +77,7 @@ def read_cohort(results: Path) -> Cohort:
 def _metrics(tables: Path, scans: pd.DataFrame) -> pd.DataFrame:
     """Read the metrics with texts as categories, which large cohorts need, and the order of each scan's visit."""
     texts = [name for name in _METRIC_COLUMNS if METRICS.schema.field(name).type == pa.string()]
-    metrics = read_arrow(METRICS, tables, _METRIC_COLUMNS, categories=texts).to_pandas()
+    metrics: pd.DataFrame = read_arrow(METRICS, tables, _METRIC_COLUMNS, categories=texts).to_pandas()
     order = scans[["session", "visit_order"]].drop_duplicates().set_index("session")
     if not order.index.is_unique:
         raise InputError("a visit in the tables belongs to several people", hint="run the workflow again")
