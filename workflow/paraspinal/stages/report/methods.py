@@ -198,6 +198,9 @@ def _fat(cohort: Cohort, flow: Flow) -> Section:
     paragraphs = [
         f"Of the measured scans: {shares_text(flow.by_fat)}." if flow.by_fat else "",
         _definitions(cohort, "fi_method", {m: FI_METHODS[m] for m in used}),
+        f"Fat infiltration was given, {cohort.dictionary['fi_gate']}."
+        if "fi_gate" in cohort.dictionary and any(m.startswith("t1t2") for m in used)
+        else "",
         f"A Dixon pair was used only if fat under the skin had a fat fraction of at least {ring:g}; else a swap of "
         "water and fat or unequal scales are suspected and no fat fraction is given."
         if ring is not None and any(m.startswith("dixon") for m in used)
