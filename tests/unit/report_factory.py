@@ -11,7 +11,7 @@ import yaml
 
 from paraspinal.cohort.dictionary import write_dictionary
 from paraspinal.cohort.people import INVENTORY_READ, participants
-from paraspinal.core.schemas import COVARIATES, INVENTORY, LEVELS, METRICS, QUALITY, SCANS, SLICES
+from paraspinal.core.schemas import COHORT_TABLES, COVARIATES, INVENTORY
 from paraspinal.core.settings import load_settings, read_config
 from paraspinal.core.tables import Row, write_arrow
 from paraspinal.core.vocab import FiMethod, Muscle, Reason, Side
@@ -117,6 +117,7 @@ class CohortFactory:
         self.quality.append({**key, "light": light, "reason_code": reason, "activity_id": "a", **part})
         scan["light"] = max(scan["light"], light, key=["green", "amber", "red"].index)
 
+    @property
     def slices(self) -> list[Row]:
         """One slice per measured muscle of a scan, as large as the muscle is on average."""
         kept = ("subject", "session", "scan_id", "muscle", "side", "activity_id")
@@ -125,12 +126,10 @@ class CohortFactory:
 
     def write(self) -> Path:
         """Write the tables, the dictionary and the configuration; returns the results folder."""
-        rows = (self.inventory, self.scans, self.levels, self.metrics, self.slices(), self.quality)
-        for table, found in zip((INVENTORY, SCANS, LEVELS, METRICS, SLICES, QUALITY), rows, strict=True):
-            table.write(self.root / "tables" / f"{table.name}.parquet", found)
-        facts = COVARIATES.arrow(self.covariates)
-        people = participants(INVENTORY.arrow(self.inventory).select(list(INVENTORY_READ)), facts)
-        write_arrow(self.root / "tables" / "covariates.parquet", facts)
+        for table in COHORT_TABLES:
+            table.write(self.root / "tables" / f"{table.name}.parquet", getattr(self, table.name, []))
+        inventory, facts = INVENTORY.arrow(self.inventory), COVARIATES.arrow(self.covariates)
+        people = participants(inventory.select(list(INVENTORY_READ)), facts)
         write_arrow(self.root / "tables" / "participants.parquet", people)
         write_dictionary(self.root / "tables" / "dictionary.json")
         settings = load_settings(read_config(None, {"private_dir": "/home/someone/keys"}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from paraspinal.core.registry import Registry, shard_path
 from paraspinal.core.schemas import COHORT_TABLES, CONVERT, INVENTORY, LEVELS_SHARD, MEASURE, QUALITY_SHARD
 from paraspinal.core.settings import BreakerSettings
 from paraspinal.core.tables import Row, Table
+from paraspinal.core.vocab import FiMethod, LevelScheme, Light, Reason, Status
 
 BREAKER = BreakerSettings(max_failed_frac=0.1, min_items=20)
 
@@ -236,3 +238,26 @@ def test_dictionary_describes_every_column() -> None:
             assert set(column) == {"name", "type", "unit", "description", "formula", "null_meaning"}
             assert column["null_meaning"]
     assert "dixon_ff_ratio_of_sums" in found["fi_method"]
+
+
+def test_dictionary_is_complete_for_every_column_now_and_later() -> None:
+    """Name, type, meaning, unit of every number that has one by its name, and what null means; codes are defined."""
+    found = dictionary()
+    assert set(found["tables"]) == {table.name for table in COHORT_TABLES}
+    for table in COHORT_TABLES:
+        about = found["tables"][table.name]
+        assert about["description"]
+        assert set(about["key"]) <= set(table.names)
+        for column in about["columns"]:
+            assert re.fullmatch(r"[a-z][a-z0-9_]{0,31}", column["name"])
+            assert column["description"] or column["formula"], column["name"]
+            if column["type"] == "double" or "list<item: double" in column["type"]:
+                assert column["unit"], f"{table.name}.{column['name']} has no unit"
+            never = column["null_meaning"] == "never null"
+            assert never != table.schema.field(column["name"]).nullable, column["name"]
+    for vocabulary, known in (
+        ("fi_method", FiMethod), ("level_scheme", LevelScheme), ("status", Status), ("light", Light),
+        ("reason_code", Reason),
+    ):  # fmt: skip
+        assert set(found[vocabulary]) == set(known)
+    assert "Ashman's D of the two-component mixture above 2" in found["fi_gate"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import yaml
 from report_factory import CohortFactory, empty_results, rich_results
 
 from paraspinal.core import software
+from paraspinal.core.errors import InputError
 from paraspinal.core.files import sha256_file
 from paraspinal.core.paths import PROJECT
 from paraspinal.core.registry import Registry
@@ -21,7 +23,8 @@ from paraspinal.stages.report.claim import ANSWERS, CHECKLIST, checklist
 from paraspinal.stages.report.data import read_cohort
 from paraspinal.stages.report.evidence import gather
 from paraspinal.stages.report.flow import flow
-from paraspinal.stages.report.methods import Grid, Section, markdown, methods
+from paraspinal.stages.report.methods import methods
+from paraspinal.stages.report.prose import Grid, Section, markdown
 
 
 def sections(root: Path) -> dict[str, Section]:
@@ -47,12 +50,12 @@ def test_counts_of_every_flow_add_up_exactly(rich: Path) -> None:
     assert found.persons[0].count == inventory["subject"].nunique()
     assert found.visits[0].count == inventory["session"].nunique()
     for steps in (found.persons, found.visits):
-        for step, after in zip(steps, steps[1:], strict=False):
+        for step, after in itertools.pairwise(steps):
             assert step.kept == after.count, step.title
         assert steps[-1].leaving == ()
     stacks, *later = found.steps
     assert stacks.kept == scans["stack_ids"].explode().nunique()
-    for step, after in zip(later, later[1:], strict=False):
+    for step, after in itertools.pairwise(later):
         assert step.kept == after.count, step.title
 
 
@@ -188,6 +191,31 @@ def test_text_from_headers_cannot_become_markup() -> None:
     assert "<b>" not in text
 
 
+AGREEMENT = {
+    "measure": "volume", "stratum_by": "all", "n": 331, "n_participants": 160.0, "bias": -1.25, "loa_lower": -4.5,
+    "loa_upper": 2.0, "icc_a1": 0.9912, "icc_a1_ci_low": 0.98, "icc_a1_ci_high": 0.995, "margin": 5.0,
+    "margin_rule": "5 % of the reference mean", "tost_p": 0.0004, "is_equivalent": True,
+}  # fmt: skip
+
+
+def test_margins_and_agreement_are_told_where_a_comparison_was_made(tmp_path: Path) -> None:
+    root = empty_results(tmp_path)
+    assert "Agreement with a reference" not in sections(root)
+    (root / "agreement").mkdir()
+    path = root / "agreement" / "agreement.parquet"
+    divided = {**AGREEMENT, "stratum_by": "sex", "is_equivalent": None, "tost_p": None}
+    pd.DataFrame([AGREEMENT, divided]).to_parquet(path)
+    found = sections(root)["Agreement with a reference"]
+    assert "1 measure was compared" in words(found)
+    assert "these margins: 5 % of the reference mean." in words(found)
+    assert found.grids[0].rows == (
+        ("volume", "331", "160", "-1.25", "-4.5 to 2", "0.9912 (0.98 to 0.995)", "5", "0.0004", "yes"),
+    )
+    path.write_bytes(b"")
+    with pytest.raises(InputError, match="damaged"):
+        sections(root)
+
+
 # The checklist
 
 
@@ -219,7 +247,7 @@ def test_a_comparison_with_a_reference_is_cited_where_there_is_one(tmp_path: Pat
     root = empty_results(tmp_path)
     before = {i.number for i in checklist(root, ()) if i.files}
     (root / "agreement").mkdir()
-    (root / "agreement" / "agreement.parquet").write_bytes(b"")
+    pd.DataFrame([AGREEMENT]).to_parquet(root / "agreement" / "agreement.parquet")
     after = {i.number: i.files for i in checklist(root, ()) if i.files}
     assert set(after) - before == {14, 29, 32, 33, 37, 28}
     assert after[29] == ("agreement/agreement.parquet",)

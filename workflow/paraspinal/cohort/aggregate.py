@@ -90,12 +90,15 @@ def _read(results: Path, stage: str, columns: tuple[str, ...] | None = None) -> 
 
 
 def _write(table: Table, folder: Path, parts: Iterable[pa.Table]) -> int:
-    """Write parts, each sorted by the key, several to a row group; returns the rows written."""
+    """Write parts, several to a row group; returns the rows written.
+
+    Shard tables are sorted by session and scan, so the parts are; within a scan rows stay in the order of measuring.
+    """
     rows = 0
     waiting: list[pa.Table] = []
     with (
         atomic_path(folder / f"{table.name}.parquet") as temporary,
-        pq.ParquetWriter(temporary, table.schema, compression="zstd") as writer,
+        pq.ParquetWriter(temporary, table.schema, compression="zstd", use_dictionary=_texts(table)) as writer,
     ):
 
         def flush() -> None:
@@ -103,12 +106,17 @@ def _write(table: Table, folder: Path, parts: Iterable[pa.Table]) -> int:
             waiting.clear()
 
         for part in parts:
-            waiting.append(fit(part, table).sort_by([(key, "ascending") for key in table.key]))
+            waiting.append(fit(part, table))
             rows += part.num_rows
             if sum(found.num_rows for found in waiting) >= ROW_GROUP_ROWS:
                 flush()
         flush()
     return rows
+
+
+def _texts(table: Table) -> list[str]:
+    """Columns whose values repeat; measures hardly do, and looking for it costs as much as writing them."""
+    return [column.name for column in table.columns if column.type != pa.float64()]
 
 
 def _overruled(results: Path) -> dict[str, Row]:

@@ -9,6 +9,7 @@ from paraspinal.core.files import write_json
 from paraspinal.core.schemas import COHORT_TABLES
 from paraspinal.core.tables import Column, Table
 from paraspinal.core.vocab import FiMethod, LevelScheme, Light, Reason, Status
+from paraspinal.stages.measure.fat_t1t2 import MIN_ASHMAN_D, MIN_CONTRAST_FRAC, MIN_DELTA_BIC
 
 FI_METHODS = {
     FiMethod.DIXON_FF_RATIO_OF_SUMS: "sum F / sum (F + W) inside the mask",
@@ -36,12 +37,19 @@ LEVEL_SCHEMES = {
     LevelScheme.NONE: "the level could not be resolved",
 }
 
+FI_GATE = (
+    "on T1w and T2w images, only where muscle holds two populations: Ashman's D of the two-component mixture above "
+    f"{MIN_ASHMAN_D:g}, BIC better than that of one component by more than {MIN_DELTA_BIC:g}, and the mean of fat at "
+    f"least {MIN_CONTRAST_FRAC:.0%} brighter than that of muscle; else null with FI_UNIMODAL"
+)
+
 
 def dictionary() -> dict[str, Any]:
     """Describe every cohort table, column and closed vocabulary."""
     return {
         "tables": {table.name: _table(table) for table in COHORT_TABLES},
         "fi_method": {k.value: v for k, v in FI_METHODS.items()},
+        "fi_gate": FI_GATE,
         "level_scheme": {k.value: v for k, v in LEVEL_SCHEMES.items()},
         "status": [s.value for s in Status],
         "light": [x.value for x in Light],

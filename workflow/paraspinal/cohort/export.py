@@ -93,7 +93,8 @@ def label(field: pa.Field) -> str:
     """Say in a line what a column is, with its unit; short enough for every program."""
     meta = _meta(field)
     unit = f" [{meta['unit']}]" if meta.get("unit") not in (None, "1") else ""
-    return meta.get("description", field.name)[: MAX_LABEL - len(unit)] + unit
+    text = meta.get("description", str(field.name))
+    return text[: MAX_LABEL - len(unit)] + unit
 
 
 def neutral(text: str) -> str:

@@ -83,7 +83,8 @@ def quality_part(quality: pa.Table) -> pa.Table:
     flags = explode(quality, "flags", keep)
     n_flags = pc.fill_null(pc.list_value_length(quality["flags"]), 0)
     unflagged = quality.filter(pc.and_(pc.equal(quality["light"], Light.GREEN.value), pc.equal(n_flags, 0)))
-    return pa.concat_tables([fit(flags, QUALITY), fit(unflagged.select([*keep, "light"]), QUALITY)])
+    both = pa.concat_tables([fit(flags, QUALITY), fit(unflagged.select([*keep, "light"]), QUALITY)])
+    return both.sort_by([(key, "ascending") for key in QUALITY.key])
 
 
 def with_late_warnings(quality: pa.Table, warned: Mapping[str, Row]) -> pa.Table:

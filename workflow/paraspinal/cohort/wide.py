@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence as Sequences
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -116,9 +116,9 @@ def wide(results: Path, schemes: Sequences[str] = (), chosen: Sequences[str] = (
     out. Raises ConfigError for an unknown scheme or measure, InputError if a table is missing.
     """
     schemes, chosen = schemes or DEFAULT_SCHEMES, chosen or DEFAULT_MEASURES
-    for what, found, known in (("scheme", schemes, list(SCHEMES)), ("measure", chosen, list(measures()))):
-        if unknown := sorted(set(found) - set(known)):
-            raise ConfigError(f"no such {what}: {', '.join(unknown)}", hint=f"one of {', '.join(known)}")
+    for what, asked, words in (("scheme", schemes, list(SCHEMES)), ("measure", chosen, list(measures()))):
+        if unknown := sorted(set(asked) - set(words)):
+            raise ConfigError(f"no such {what}: {', '.join(unknown)}", hint=f"one of {', '.join(words)}")
     tables = results / "tables"
     scans = read_table(SCANS, tables)
     needed = [*METRICS.key, "sequence", "coverage_frac", "level_confidence", "acsa_mm2", *chosen]
@@ -202,7 +202,7 @@ def _cells(rows: pd.DataFrame, visits: pd.DataFrame, chosen: Sequences[str]) -> 
     groups = rows[parts].astype(object).where(rows[parts].notna(), "").groupby(parts, sort=False)
     columns: dict[Cell, Floats] = {}
     for key, found in groups.indices.items():
-        sequence, muscle, side, level, scheme, method = (str(part) for part in key)
+        sequence, muscle, side, level, scheme, method = (str(part) for part in cast(tuple[Any, ...], key))
         for measure in chosen:
             values = rows[measure].to_numpy()[found]
             cell = Cell(

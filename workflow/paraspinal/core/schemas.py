@@ -141,9 +141,15 @@ _SCAN = (
     Column("fat_path", TEXT, "fat image", null_meaning="not Dixon, or missing"),
     Column("fat_fraction_path", TEXT, "vendor fat-fraction map", null_meaning="not Dixon, or missing"),
     Column("image_sha256s", TEXTS, "sha256 of the images of the scan"),
-    Column("fat_fraction_scale", FLOAT, "value that means 100 % in the fat-fraction map", null_meaning="no map"),
-    Column("dixon_water_scale", FLOAT, "factor on the water image", null_meaning="not a Dixon pair"),
-    Column("dixon_fat_scale", FLOAT, "factor on the fat image", null_meaning="not a Dixon pair"),
+    Column(
+        "fat_fraction_scale",
+        FLOAT,
+        "value that means 100 % in the fat-fraction map",
+        "stored value",
+        null_meaning="no map",
+    ),
+    Column("dixon_water_scale", FLOAT, "factor on the water image", "1", null_meaning="not a Dixon pair"),
+    Column("dixon_fat_scale", FLOAT, "factor on the fat image", "1", null_meaning="not a Dixon pair"),
     Column("fat_ring_ff_frac", FLOAT, "fat fraction under the skin, fattier half", "1", "", "no pair, or no skin seen"),
     Column("dixon_fat_to_water", FLOAT, "brightness of pure fat over pure water", "1", "", "no pair, or none in view"),
     Column(
@@ -459,7 +465,7 @@ COVARIATES = Table(
         KEYS[0],
         Column("covariate", TEXT, "column of the participants sheet"),
         Column("value", TEXT, "what the sheet says"),
-        Column("number", FLOAT, "the same as a number", null_meaning="the value is no number"),
+        Column("number", FLOAT, "the same as a number", "of the covariate", null_meaning="the value is no number"),
     ),
     ("subject", "covariate"),
 )

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paraspinal.core.paths import PROJECT, RESOURCES
+from paraspinal.stages.report.agreement import agreement_files
 from paraspinal.stages.report.evidence import Model
-from paraspinal.stages.report.methods import Grid, Section
+from paraspinal.stages.report.prose import Grid, Section
 
 CHECKLIST = RESOURCES / "claim2024.tsv"
 ANSWERS = {
@@ -21,8 +22,6 @@ ANSWERS = {
     "both": "these files help; the authors complete it",
     "authors": "the authors must answer",
 }
-AGREEMENT = ("agreement", "validation")
-"""Folders of the results in which a comparison with a reference may lie."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,7 @@ def _files(evidence: str, results: Path, models: tuple[Model, ...]) -> Iterator[
     elif kind == "card":
         yield from (f"{m.card_path}: {name} (repository)" for m in models if m.card)
     elif kind == "optional":
-        found = [path for folder in AGREEMENT for path in sorted((results / folder).glob(f"{name}*.parquet"))]
-        yield from (str(path.relative_to(results)) for path in found)
+        yield from agreement_files(results)
     else:
         raise ValueError(f"unknown kind of evidence: {kind}")
 

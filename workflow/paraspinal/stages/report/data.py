@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -31,8 +31,9 @@ _METRIC_COLUMNS = [
 class Cohort:
     """The tables of one results folder, one frame each, columns as declared in the schemas.
 
-    ``metrics`` holds only the columns the report uses; ``trusted`` are its rows without those that a red flag
-    of the quality table speaks about.
+    ``metrics`` holds only the columns the report uses, texts as categories, and ``visit_order``; ``trusted`` are its
+    rows without those that a red flag of the quality table speaks about. ``measured`` are the keys of the scans with at
+    least one cross-section.
     """
 
     inventory: pd.DataFrame
@@ -43,6 +44,7 @@ class Cohort:
     dictionary: dict[str, Any]
     config: dict[str, Any]
     trusted: pd.DataFrame
+    measured: pd.MultiIndex
     sizes_given: dict[str, int]
     """How many rows of the metrics table hold a value, by column."""
 
@@ -54,9 +56,10 @@ def read_cohort(results: Path) -> Cohort:
     """
     tables = results / "tables"
     scans = read_table(SCANS, tables)
-    metrics = read_table(METRICS, tables, _METRIC_COLUMNS)
     quality = read_table(QUALITY, tables)
     scans = scans.assign(visit_order=visit_order(scans))
+    metrics = _metrics(tables, scans)
+    has_size = metrics.loc[metrics["acsa_mm2"].notna(), SCAN_KEY].drop_duplicates()
     return Cohort(
         inventory=read_table(INVENTORY, tables),
         scans=scans,
@@ -66,8 +69,24 @@ def read_cohort(results: Path) -> Cohort:
         dictionary=_document(tables / "dictionary.json"),
         config=_document(results / "run_config.yaml"),
         trusted=metrics[~flagged(metrics, quality, Light.RED)],
+        measured=pd.MultiIndex.from_frame(plain(has_size)),
         sizes_given=_values_given(tables / f"{METRICS.name}.parquet"),
     )
+
+
+def _metrics(tables: Path, scans: pd.DataFrame) -> pd.DataFrame:
+    """Read the metrics with texts as categories, which large cohorts need, and the order of each scan's visit."""
+    texts = [name for name in _METRIC_COLUMNS if METRICS.schema.field(name).type == pa.string()]
+    metrics: pd.DataFrame = read_arrow(METRICS, tables, _METRIC_COLUMNS, categories=texts).to_pandas()
+    order = scans[["session", "visit_order"]].drop_duplicates().set_index("session")
+    if not order.index.is_unique:
+        raise InputError("a visit in the tables belongs to several people", hint="run the workflow again")
+    return metrics.assign(visit_order=metrics["session"].map(order["visit_order"]).astype("int64"))
+
+
+def plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Turn categories back into text, for frames that are small or meet others."""
+    return frame.astype({name: "str" for name, kind in frame.dtypes.items() if kind == "category"})
 
 
 def _values_given(path: Path) -> dict[str, int]:
@@ -83,15 +102,17 @@ def _values_given(path: Path) -> dict[str, int]:
     return {name: about.num_rows - n for name, n in nulls.items()}
 
 
-def read_arrow(table: Table, folder: Path, columns: list[str] | None = None, where: Any = None) -> pa.Table:
-    """Read a cohort table, or some columns of it, where an Arrow expression holds.
+def read_arrow(
+    table: Table, folder: Path, columns: list[str] | None = None, where: Any = None, categories: Sequence[str] = ()
+) -> pa.Table:
+    """Read a cohort table, or some columns of it, where an Arrow expression holds; ``categories`` come as dictionaries.
 
     Raises InputError if it is missing, unreadable or was written under another schema.
     """
     path = folder / f"{table.name}.parquet"
     try:
         schema = pq.read_schema(path)
-        found = pq.read_table(path, columns=columns, filters=where)
+        found = pq.read_table(path, columns=columns, filters=where, read_dictionary=list(categories))
     except (OSError, ValueError):
         raise InputError(f"the table {table.name} is missing or damaged", hint="run the workflow again") from None
     if not schema.equals(table.schema):
@@ -133,11 +154,13 @@ def flagged(metrics: pd.DataFrame, quality: pd.DataFrame, light: Light) -> pd.Se
     """
     marked = pd.Series(False, index=metrics.index)
     flags = quality.loc[quality["light"] == light, [*SCAN_KEY, "muscle", "side", "level"]]
+    near = plain(metrics.loc[metrics["session"].isin(flags["session"]), [*SCAN_KEY, "muscle", "side", "level"]])
     is_given = flags[["muscle", "side", "level"]].notna()
     for pattern, rows in flags.groupby([is_given[c] for c in is_given]):
         parts = [c for c, given in zip(is_given, pattern, strict=True) if given]
         wanted = pd.MultiIndex.from_frame(rows[[*SCAN_KEY, *parts]])
-        marked |= pd.MultiIndex.from_frame(metrics[[*SCAN_KEY, *parts]]).isin(wanted)
+        hit = pd.MultiIndex.from_frame(near[[*SCAN_KEY, *parts]]).isin(wanted)
+        marked.loc[near.index[hit]] = True
     return marked
 
 

@@ -16,8 +16,10 @@ from paraspinal.core.files import sha256_file
 from paraspinal.core.paths import PROJECT, SCHEMAS
 from paraspinal.core.registry import Registry
 from paraspinal.core.schemas import COHORT_TABLES
+from paraspinal.core.tables import Row
 from paraspinal.models.card import ModelCard, read_card
 from paraspinal.models.registry import find
+from paraspinal.stages.report.agreement import agreements
 from paraspinal.stages.report.data import Cohort, groups
 
 SHARD_JOBS = ("convert", "harmonize", "segment", "levels", "measure", "quality")
@@ -62,6 +64,7 @@ class Evidence:
     models: tuple[Model, ...]
     parameters: tuple[Parameter, ...]
     files: tuple[TableFile, ...]
+    agreements: tuple[tuple[str, list[Row]], ...]
 
 
 def gather(cohort: Cohort, results: Path) -> Evidence:
@@ -79,6 +82,7 @@ def gather(cohort: Cohort, results: Path) -> Evidence:
             for table in COHORT_TABLES
             if (path := results / "tables" / f"{table.name}.parquet").is_file()
         ),
+        agreements=tuple(agreements(results)),
     )
 
 

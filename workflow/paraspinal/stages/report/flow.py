@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from paraspinal.core.vocab import Light
-from paraspinal.stages.report.data import Cohort
+from paraspinal.stages.report.data import Cohort, plain
 from paraspinal.stages.report.words import LIGHTS, SEQUENCES, reason_text
 
 
@@ -95,16 +95,10 @@ class Headline:
     lights: dict[str, int]
 
 
-def measured_keys(cohort: Cohort) -> pd.MultiIndex:
-    """Scans with at least one cross-section in the metrics."""
-    rows = cohort.metrics.loc[cohort.metrics["acsa_mm2"].notna(), ["subject", "session", "scan_id"]]
-    return pd.MultiIndex.from_frame(rows.drop_duplicates())
-
-
 def is_measured(cohort: Cohort) -> pd.Series[bool]:
     """Whether each row of ``scans`` has a cross-section."""
     keys = pd.MultiIndex.from_frame(cohort.scans[["subject", "session", "scan_id"]])
-    return pd.Series(keys.isin(measured_keys(cohort)), index=cohort.scans.index)
+    return pd.Series(keys.isin(cohort.measured), index=cohort.scans.index, dtype="bool")
 
 
 def headline(cohort: Cohort) -> Headline:
@@ -196,18 +190,18 @@ def _by_level(cohort: Cohort) -> tuple[Share, ...]:
     }
     rows = cohort.levels[cohort.levels["level"].notna()]
     source = rows.groupby(["subject", "session", "scan_id"])["level_source"].first()
-    found = source.reindex(measured_keys(cohort)).replace("none", pd.NA)
+    found = source.reindex(cohort.measured).replace("none", pd.NA)
     return _shares(found.fillna("LEVEL_UNRESOLVED"), words)
 
 
 def _by_fat(cohort: Cohort) -> tuple[Share, ...]:
     """Divide the measured scans by whether, and why not, they have a fat infiltration."""
     keys = ["subject", "session", "scan_id"]
-    metrics, measured = cohort.metrics, measured_keys(cohort)
-    given = pd.MultiIndex.from_frame(metrics.loc[metrics["fi"].notna(), keys].drop_duplicates())
+    metrics, measured = cohort.metrics, cohort.measured
+    given = pd.MultiIndex.from_frame(plain(metrics.loc[metrics["fi"].notna(), keys].drop_duplicates()))
     without = measured.difference(given)
     stated = cohort.scans.set_index(keys)["fi_reason_code"]
-    counts = metrics.groupby([*keys, "fi_reason_code"]).size().rename("n").reset_index()
+    counts = plain(metrics.groupby([*keys, "fi_reason_code"]).size().rename("n").reset_index())
     often = counts.sort_values(["n", "fi_reason_code"], ascending=[False, True]).groupby(keys)["fi_reason_code"].first()
     reasons = stated.reindex(without).fillna(often.reindex(without)).fillna("")
     with_fat = pd.Series(["given"] * (len(measured) - len(without)), dtype="str")

@@ -13,7 +13,7 @@ import pandas as pd
 
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import Light, Muscle, Sequence
-from paraspinal.stages.report.data import SCAN_KEY, Cohort, groups, records
+from paraspinal.stages.report.data import SCAN_KEY, Cohort, groups, plain, records
 from paraspinal.stages.report.flow import is_measured
 from paraspinal.stages.report.words import FI_METHODS, LIGHTS, MUSCLES, SEQUENCES, level_name, level_order, reason_text
 
@@ -109,7 +109,7 @@ def listing(cohort: Cohort, results: Path) -> Listing:
 
 def _of(rows: pd.DataFrame, scans: pd.DataFrame) -> pd.DataFrame:
     """Keep the rows of these scans."""
-    near = rows[rows["session"].isin(scans["session"])]
+    near = plain(rows[rows["session"].isin(scans["session"])])
     return near.merge(scans[SCAN_KEY], how="inner", on=SCAN_KEY)
 
 
@@ -200,12 +200,12 @@ def _levels(levels: pd.DataFrame) -> dict[tuple[str, ...], str]:
     order = level_order()
     found: dict[tuple[str, ...], str] = {}
     for key, group in groups(rows, SCAN_KEY):
-        levels = sorted(set(group["level"]), key=order.index)
-        first, last = levels[0], levels[-1]
+        covered = sorted(set(group["level"]), key=order.index)
+        first, last = covered[0], covered[-1]
         between = order[order.index(first) : order.index(last) + 1]
-        usual = [x for x in between if ("_" in x) == ("_" in first) and (x in levels or "L6" not in x)]
-        is_range = len(levels) > 2 and levels == usual
-        names = [level_name(first), level_name(last)] if is_range else [level_name(x) for x in levels]
+        usual = [x for x in between if ("_" in x) == ("_" in first) and (x in covered or "L6" not in x)]
+        is_range = len(covered) > 2 and covered == usual
+        names = [level_name(first), level_name(last)] if is_range else [level_name(x) for x in covered]
         found[key] = (" to " if is_range else ", ").join(names)
     return found
 

@@ -5,37 +5,22 @@ Every section is paragraphs and tables of plain text, which the page and ``metho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
 
 from paraspinal.core.schemas import METRICS
-from paraspinal.core.tables import Column
+from paraspinal.core.tables import Column, Row
 from paraspinal.core.vocab import FiMethod, Light
-from paraspinal.stages.report.data import SCAN_KEY, Cohort, sizes
+from paraspinal.stages.report.data import SCAN_KEY, Cohort, records, sizes
 from paraspinal.stages.report.evidence import Evidence, Model
 from paraspinal.stages.report.flow import Flow, Share, Step, light_counts, people
+from paraspinal.stages.report.prose import Grid, Section, counted, joined, shares_text
 from paraspinal.stages.report.words import FI_METHODS, SCHEMES, reason_text
 
 SIZES = tuple(c for c in METRICS.columns if c.unit in ("mm2", "mm3", "%") or c.name.startswith("rcsa_"))
 """Columns of the metrics table that are sizes; whichever hold a value are defined in the text."""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A small table: caption, heads, rows of text."""
-
-    caption: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True)
-class Section:
-    """One section of the text; tables stand below the paragraphs."""
-
-    title: str
-    paragraphs: tuple[str, ...]
-    grids: tuple[Grid, ...] = ()
 
 
 def methods(cohort: Cohort, flow: Flow, evidence: Evidence) -> tuple[Section, ...]:
@@ -48,6 +33,7 @@ def methods(cohort: Cohort, flow: Flow, evidence: Evidence) -> tuple[Section, ..
         _size(cohort),
         _fat(cohort, flow),
         _quality(cohort),
+        _agreement(evidence),
         _parameters(evidence),
         _data(evidence),
     )
@@ -59,15 +45,19 @@ def _software(evidence: Evidence) -> Section:
     for versions in evidence.software.values():
         for name, found in versions.items():
             everything.setdefault(name, set()).update(found)
-    named = [f"{name} {_and(sorted(found))}" for name, found in sorted(everything.items(), key=lambda x: x[0].lower())]
+    named = [
+        f"{name} {joined(sorted(found))}" for name, found in sorted(everything.items(), key=lambda x: x[0].lower())
+    ]
     text = (
-        f"All measurements were made automatically. The software was {_and(named)}."
+        f"All measurements were made automatically. The software was {joined(named)}."
         if named
         else "All measurements were made automatically; the versions of the software were not recorded by this run."
     )
     several = [name for name, found in everything.items() if len(found) > 1]
-    more = f" More than one version of {_and(sorted(several))} took part, for the run was continued after an update."
-    rows = [(stage, _and([f"{n} {_and(v)}" for n, v in found.items()])) for stage, found in evidence.software.items()]
+    more = f" More than one version of {joined(sorted(several))} took part, for the run was continued after an update."
+    rows = [
+        (stage, joined([f"{n} {joined(v)}" for n, v in found.items()])) for stage, found in evidence.software.items()
+    ]
     grid = Grid("Software by stage, as each job recorded it", ("Stage", "Versions"), tuple(rows))
     return Section("Software", (text + (more if several else ""),), (grid,) if rows else ())
 
@@ -75,16 +65,17 @@ def _software(evidence: Evidence) -> Section:
 def _images(cohort: Cohort, flow: Flow) -> Section:
     scans = cohort.scans[cohort.scans["role"] == "muscles"]
     made_by = scans["manufacturer"].fillna("not stated").value_counts().sort_index()
-    vendors = [f"{name} ({_n(int(n), 'scan')})" for name, n in made_by.items()]
+    vendors = [f"{name} ({counted(int(n), 'scan')})" for name, n in made_by.items()]
     fields = sorted(scans["field_strength_t"].dropna().unique())
     protocol = (
-        f"The {_n(len(scans), 'axial scan')} of the muscles came from {_n(scans['site'].nunique(), 'known site')} and "
-        f"from scanners of {_and(vendors)}, at {_and([f'{t:.3g} T' for t in fields]) or 'field strengths not stated'}; "
-        f"by sequence: {_and([f'{g.name} {g.scans}' for g in people(cohort).groups.get('Sequence', ())])}."
+        f"The {counted(len(scans), 'axial scan')} of the muscles came from "
+        f"{counted(scans['site'].nunique(), 'known site')} and from scanners of {joined(vendors)}, at "
+        f"{joined([f'{t:.3g} T' for t in fields]) or 'field strengths not stated'}; by sequence: "
+        f"{joined([f'{g.name} {g.scans}' for g in people(cohort).groups.get('Sequence', ())])}."
         if len(scans)
         else ""
     )
-    files = _n(int(cohort.inventory["n_files"].sum()), "file")
+    files = counted(int(cohort.inventory["n_files"].sum()), "file")
     split = (
         "DICOM series were split into stacks (one set of slices on one grid), converted to NIfTI with the grid checked "
         "against the DICOM geometry, and classified by their headers. A scan is one stack, or the parts of one Dixon "
@@ -107,14 +98,14 @@ def _ages(cohort: Cohort) -> str:
         f"; age at the first measured visit, median {rows[0].median:.0f} years "
         f"(quartiles {rows[0].q1:.0f} to {rows[0].q3:.0f})"
     )  # fmt: skip
-    return f"{_n(rows[0].people, 'person', 'people')} had a measured scan ({_and(parts)}){age}."
+    return f"{counted(rows[0].people, 'person', 'people')} had a measured scan ({joined(parts)}){age}."
 
 
 def _flow_grid(caption: str, steps: Sequence[Step]) -> Grid:
     rows = [
         (
             step.title + (f" ({step.note})" if step.note else ""),
-            _n(step.count, step.unit),
+            counted(step.count, step.unit),
             f"{step.count - step.kept:,}",
             shares_text(step.leaving) or "-",
         )
@@ -135,9 +126,8 @@ def _segmentation(evidence: Evidence) -> Section:
 
 
 def _model(model: Model) -> str:
-    start = (
-        f"{_n(model.scans, 'scan was', 'scans were')} outlined by {model.name} (sha256 of the weights {model.sha256})"
-    )
+    scans = counted(model.scans, "scan was", "scans were")
+    start = f"{scans} outlined by {model.name} (sha256 of the weights {model.sha256})"
     if model.card is None:
         return f"{start}; no card of these weights was found, so nothing can be said of their training and accuracy."
     card = model.card
@@ -153,28 +143,27 @@ def _levels(cohort: Cohort, flow: Flow) -> Section:
     rows = cohort.levels[cohort.levels["level"].notna()]
     scans = rows.drop_duplicates(SCAN_KEY)
     how = scans["level_numbering"].value_counts().sort_index()
-    numbered = [f"{str(name).replace('_', ' ')} in {_n(int(n), 'scan')}" for name, n in how.items()]
+    numbered = [f"{str(name).replace('_', ' ')} in {counted(int(n), 'scan')}" for name, n in how.items()]
     angle = cohort.config.get("levels", {}).get("max_disc_angle_deg")
+    seen = set(cohort.metrics["level_scheme"])
     paragraphs = [
         "Levels are transferred from a sagittal scan only inside one frame of reference of the same visit, or found on "
         f"the scan itself; otherwise they are unknown. Of the measured scans: {shares_text(flow.by_level)}."
         if flow.by_level
         else "",
-        f"Vertebrae were numbered: {_and(numbered)}." if numbered else "",
+        f"Vertebrae were numbered: {joined(numbered)}." if numbered else "",
         f"A group of oblique slices belongs to a disc when their normals differ by at most {angle:g} degrees."
         if angle is not None and "disc_stack" in set(rows["level_scheme"])
         else "",
-        _definitions(
-            cohort, "level_scheme", [s for s in SCHEMES if s in set(cohort.metrics["level_scheme"])], SCHEMES.get
-        ),
+        _definitions(cohort, "level_scheme", {s: SCHEMES[s] for s in SCHEMES if s in seen}),
     ]
     return Section("Levels", tuple(p for p in paragraphs if p))
 
 
-def _definitions(cohort: Cohort, vocabulary: str, words: Sequence[str], title: Callable[[str], str | None]) -> str:
-    """Define words as the data dictionary of this run does."""
+def _definitions(cohort: Cohort, vocabulary: str, titles: Mapping[Any, str]) -> str:
+    """Define words, each with its title, as the data dictionary of this run does."""
     known = cohort.dictionary.get(vocabulary, {})
-    return " ".join(f"{title(word)} ({word}): {known[word]}." for word in words if word in known)
+    return " ".join(f"{title} ({word}): {known[word]}." for word, title in titles.items() if word in known)
 
 
 def _size(cohort: Cohort) -> Section:
@@ -182,8 +171,8 @@ def _size(cohort: Cohort) -> Section:
         return Section("Size", ())
     coverage = cohort.config.get("measure", {}).get("min_coverage_frac")
     text = (
-        f"{_n(len(sizes(cohort.metrics)), 'region')} (muscle, side and level of a scan) were measured in the native "
-        "grid of each image, without resampling, with slice spacing rather than thickness."
+        f"{counted(len(sizes(cohort.metrics)), 'region')} (muscle, side and level of a scan) were measured in the "
+        "native grid of each image, without resampling, with slice spacing rather than thickness."
     )
     if coverage is not None:
         text += f" A volume is given only where at least {coverage:g} of the level lies inside the scan, without gaps."
@@ -203,12 +192,15 @@ def _plain_unit(column: Column) -> str:
 def _fat(cohort: Cohort, flow: Flow) -> Section:
     used = [m for m in FiMethod if m in set(cohort.metrics.loc[cohort.metrics["fi"].notna(), "fi_method"])]
     ring = cohort.config.get("measure", {}).get("min_ring_ff_frac")
-    missing = cohort.metrics.loc[cohort.metrics["fi"].isna(), "fi_reason_code"].fillna("").value_counts()
+    missing = cohort.metrics.loc[cohort.metrics["fi"].isna(), "fi_reason_code"].astype("str").fillna("").value_counts()
     ordered = sorted(missing.items(), key=lambda item: (-item[1], item[0]))
     withheld = [Share(str(code), reason_text(str(code)), int(n)) for code, n in ordered]
     paragraphs = [
         f"Of the measured scans: {shares_text(flow.by_fat)}." if flow.by_fat else "",
-        _definitions(cohort, "fi_method", used, FI_METHODS.get),
+        _definitions(cohort, "fi_method", {m: FI_METHODS[m] for m in used}),
+        f"Fat infiltration was given, {cohort.dictionary['fi_gate']}."
+        if "fi_gate" in cohort.dictionary and any(m.startswith("t1t2") for m in used)
+        else "",
         f"A Dixon pair was used only if fat under the skin had a fat fraction of at least {ring:g}; else a swap of "
         "water and fat or unequal scales are suspected and no fat fraction is given."
         if ring is not None and any(m.startswith("dixon") for m in used)
@@ -223,15 +215,46 @@ def _quality(cohort: Cohort) -> Section:
     if not len(cohort.scans):
         return Section("Quality", ())
     (counts,) = light_counts(cohort.scans, cohort.scans["light"].map(lambda light: "all")).values()
-    lights = _and([f"{counts[light]:,} {light}" for light in (Light.GREEN, Light.AMBER, Light.RED)])
+    lights = joined([f"{counts[light]:,} {light}" for light in (Light.GREEN, Light.AMBER, Light.RED)])
     flags = cohort.quality[cohort.quality["reason_code"].notna()]
     found = flags.groupby(["light", "reason_code"])["scan_id"].nunique().sort_values(ascending=False, kind="stable")
-    rows = tuple((light, f"{reason_text(code)} ({code})", f"{n:,}") for (light, code), n in found.items())
+    rows = tuple(
+        (str(row["light"]), f"{reason_text(row['reason_code'])} ({row['reason_code']})", f"{row['scan_id']:,}")
+        for row in records(found.reset_index())
+    )
     text = (
         f"Every scan was judged by rules: {lights}. Values under a red flag "
         f"({len(cohort.metrics) - len(cohort.trusted):,} rows) are left out of every summary and stay in the tables."
     )
     return Section("Quality", (text,), (Grid("Flags", ("Light", "Reason", "Scans"), rows),) if rows else ())
+
+
+def _agreement(evidence: Evidence) -> Section:
+    paragraphs: list[str] = []
+    grids: list[Grid] = []
+    head = ("Measure", "Pairs", "People", "Bias", "95 % limits", "ICC(A,1) (95 % CI)", "Margin", "TOST p", "Equivalent")
+    for name, found in evidence.agreements:
+        rules = sorted({row["margin_rule"] for row in found})
+        paragraphs.append(
+            f"{counted(len(found), 'measure was', 'measures were')} compared with a reference: bias, 95 % limits of "
+            "agreement, intraclass correlation for absolute agreement, and two one-sided tests of equivalence with "
+            f"these margins: {'; '.join(rules)}."
+        )
+        grids.append(Grid(f"Agreement with the reference ({name})", head, tuple(map(_agreement_row, found))))
+    return Section("Agreement with a reference", tuple(paragraphs), tuple(grids))
+
+
+def _agreement_row(row: Row) -> tuple[str, ...]:
+    def number(name: str) -> str:
+        return "-" if pd.isna(row[name]) else f"{row[name]:.4g}"
+
+    verdict: str = "-" if pd.isna(row["is_equivalent"]) else "yes" if row["is_equivalent"] else "no"
+    return (
+        row["measure"], number("n"), number("n_participants"), number("bias"),
+        f"{number('loa_lower')} to {number('loa_upper')}",
+        f"{number('icc_a1')} ({number('icc_a1_ci_low')} to {number('icc_a1_ci_high')})",
+        number("margin"), number("tost_p"), verdict,
+    )  # fmt: skip
 
 
 def _parameters(evidence: Evidence) -> Section:
@@ -246,42 +269,3 @@ def _data(evidence: Evidence) -> Section:
         "These are the tables the numbers above were counted from; a copy is the same data if its sha256 is the same."
     )
     return Section("Data", (text,), (Grid("Tables", ("File", "Rows", "sha256"), rows),))
-
-
-def shares_text(shares: Sequence[Share]) -> str:
-    """List counts with their words and codes."""
-    return ", ".join(f"{s.count:,} {s.text}" + (f" ({s.code})" if s.code else "") for s in shares)
-
-
-def _n(count: int, singular: str, plural: str = "") -> str:
-    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
-
-
-def _and(parts: Sequence[str]) -> str:
-    return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1] if parts else ""
-
-
-def markdown(title: str, sections: Sequence[Section]) -> str:
-    """Write sections as Markdown; text from headers cannot become markup."""
-    return "\n".join(_lines(title, sections))
-
-
-def _lines(title: str, sections: Sequence[Section]) -> Iterator[str]:
-    yield from (f"# {title}", "")
-    for section in sections:
-        yield from (f"## {section.title}", "")
-        for paragraph in section.paragraphs:
-            yield from (_escaped(paragraph), "")
-        for grid in section.grids:
-            yield from (f"{_escaped(grid.caption)}:", "", _row(grid.head), _row(["---"] * len(grid.head)))
-            yield from map(_row, grid.rows)
-            yield ""
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
-
-
-def _escaped(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")

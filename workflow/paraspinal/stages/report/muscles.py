@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from paraspinal.core.levels import STACK
 from paraspinal.core.vocab import FiMethod, LevelScheme, Muscle, Side
 from paraspinal.stages.report.data import Cohort, sizes
 from paraspinal.stages.report.words import SCHEMES, level_order
@@ -82,12 +83,11 @@ class Change:
 
 def schemes(cohort: Cohort) -> tuple[SchemeView, ...]:
     """Summarise every level scheme that has a size; schemes in the order of the words."""
-    found = cohort.trusted.merge(cohort.scans[["subject", "session", "visit_order"]].drop_duplicates())
-    found = found.assign(level=found["level"].fillna("stack"))
-    present = found[found["acsa_mm2"].notna()].groupby("level_scheme")
-    return tuple(
-        _scheme(scheme, found[found["level_scheme"] == scheme]) for scheme in SCHEMES if scheme in present.groups
-    )
+    found = cohort.trusted
+    levels = found["level"] if STACK in found["level"].cat.categories else found["level"].cat.add_categories([STACK])
+    found = found.assign(level=levels.fillna(STACK))
+    present = set(found.loc[found["acsa_mm2"].notna(), "level_scheme"])
+    return tuple(_scheme(scheme, found[found["level_scheme"] == scheme]) for scheme in SCHEMES if scheme in present)
 
 
 def _scheme(scheme: LevelScheme, rows: pd.DataFrame) -> SchemeView:
@@ -141,8 +141,7 @@ def summarise(values: pd.Series, by: list[str]) -> dict[tuple[str, ...], Spread]
 def sides(cohort: Cohort) -> dict[Muscle, tuple[tuple[float, float], ...]]:
     """Pair left and right cross-section (mm2) per person: the mean over the levels that have both."""
     rows = cohort.trusted[cohort.trusted["level_scheme"].isin(PAIRED_SCHEMES)]
-    rows = sizes(rows).merge(cohort.scans[["subject", "session", "visit_order"]].drop_duplicates())
-    values = person_values(rows, ["muscle", "level_scheme", "level", "side"], "acsa_mm2").unstack("side")
+    values = person_values(sizes(rows), ["muscle", "level_scheme", "level", "side"], "acsa_mm2").unstack("side")
     if not {Side.LEFT, Side.RIGHT} <= set(values):
         return {}
     means = values.dropna().groupby(["muscle", "subject"])[[Side.LEFT, Side.RIGHT]].mean()
@@ -156,8 +155,7 @@ def change(cohort: Cohort) -> Change:
     A person's change is the mean over the levels and sequences measured at both visits: percent of the first
     value for size, percentage points for fat infiltration (per method).
     """
-    visits = cohort.scans[["subject", "session", "visit_order"]].drop_duplicates()
-    rows = cohort.trusted[cohort.trusted["level_scheme"].isin(PAIRED_SCHEMES)].merge(visits)
+    rows = cohort.trusted[cohort.trusted["level_scheme"].isin(PAIRED_SCHEMES)]
     unit = ["muscle", "side", "sequence", "level_scheme", "level"]
     size = _ends(sizes(rows), unit, "acsa_mm2")
     size_pct = (100 * (size["last"] - size["first"]) / size["first"]).groupby(["muscle", "side", "subject"]).mean()

@@ -22,8 +22,9 @@ from paraspinal.stages.report.data import Cohort, read_cohort
 from paraspinal.stages.report.evidence import PLACES, gather
 from paraspinal.stages.report.flow import Flow, flow, headline, light_counts, people
 from paraspinal.stages.report.listing import listing
-from paraspinal.stages.report.methods import Section, markdown, methods
+from paraspinal.stages.report.methods import methods
 from paraspinal.stages.report.muscles import Change, SchemeView, Spread, change, schemes, sides
+from paraspinal.stages.report.prose import Section, markdown
 from paraspinal.stages.report.words import FI_METHODS, LIGHTS, MUSCLES, SCHEMES, SEQUENCES, level_name
 
 TEMPLATES = PROJECT / "workflow" / "report"
