@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 
 from paraspinal.core import digest, shards
+from paraspinal.core.columns import KEYS, STATE
 from paraspinal.core.errors import DataError, ModelError
 from paraspinal.core.files import write_text
 from paraspinal.core.receipts import Receipt, receipt_path
 from paraspinal.core.registry import Registry, shard_path
-from paraspinal.core.schemas import KEYS, STATE
 from paraspinal.core.settings import Settings, load_settings, read_config
 from paraspinal.core.shards import Stage, Work, per_item, run_shard
 from paraspinal.core.tables import Column, Row, Table

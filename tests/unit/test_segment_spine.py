@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scan_factory import grid_of, rods, scan_row, world
+from scan_factory import grid_of, rods, scan_row, work_in, world
 
 from paraspinal.core.geometry import Grid
 from paraspinal.core.labels import disc_labels
-from paraspinal.core.vocab import Side
+from paraspinal.core.settings import load_settings, read_config
+from paraspinal.core.vocab import LevelNumbering, Side
+from paraspinal.models.inference import load_model
+from paraspinal.models.spine_inference import SpineSegmenter
+from paraspinal.phantom.anatomy import Anatomy
+from paraspinal.phantom.cohort import axial_grid
+from paraspinal.phantom.contrast import CONTRASTS, QUICK, Weighting, add_noise, ideal_signals
+from paraspinal.phantom.parameters import AnatomyParameters
 from paraspinal.stages.segment import STAGE
 from paraspinal.stages.segment.spine import around_midline, disc_areas_mm2
 
@@ -77,9 +85,27 @@ def test_the_cut_lies_around_the_middle_between_the_sides(flips: tuple[int, int,
     assert image.GetPixel(image.TransformPhysicalPointToIndex(point)) == cut.GetPixel(middle)
 
 
-def test_only_scans_that_seek_their_own_levels_depend_on_the_spine_model(tmp_path: Path) -> None:
-    from scan_factory import work_in
+def test_axial_slices_of_4_mm_show_the_vertebrae_from_the_side() -> None:
+    """The shipped model on an axial volume from above L1 to below S2: every level numbered, at its place."""
+    anatomy = Anatomy(AnatomyParameters())
+    grid = axial_grid(anatomy, 1.5, 4.0)
+    below, width = 17, round(72 / 1.5)
+    grid = replace(
+        grid,
+        size=(width, grid.size[1], grid.size[2] + below),
+        origin_mm=(-(width - 1) * 1.5 / 2, grid.origin_mm[1], grid.origin_mm[2] - below * 4.0),
+    )
+    image = ideal_signals(anatomy, grid, [CONTRASTS[Weighting.T2W]], QUICK)[0].astype(np.float32)
+    result = SpineSegmenter(load_model(load_settings(read_config(None, {})).segment.spine_model)).segment(
+        grid.image(add_noise(image, np.random.default_rng(0), 0.02).astype(np.float32))
+    )
+    assert result.numbering is LevelNumbering.COUNTED_FROM_SACRUM
+    found = {level.level: level.centre_mm for level in result.levels}
+    for name in ("L1", "L2", "L3", "L4", "L5"):
+        assert np.linalg.norm(found[name] - anatomy.level_planes()[name].centre_mm) < 5.0
 
+
+def test_only_scans_that_seek_their_own_levels_depend_on_the_spine_model(tmp_path: Path) -> None:
     settings = work_in(tmp_path).settings
     recipe = STAGE.recipe(settings)
     for seeks, models in ((False, {"muscles"}), (True, {"muscles", "spine"})):

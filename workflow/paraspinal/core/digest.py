@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 PLUMBING = frozenset(
     f"paraspinal.core.{name}"
     for name in (
+        "columns",
         "digest",
         "errors",
         "files",

@@ -4,72 +4,26 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from paraspinal.core.columns import (
+    BOOL,
+    FLOAT,
+    FLOATS,
+    GRID,
+    INT,
+    KEYS,
+    METRIC_KEYS,
+    METRIC_VALUES,
+    NOT_APPLICABLE,
+    RECEIPT,
+    SERIES,
+    STATE,
+    TEXT,
+    TEXTS,
+)
+from paraspinal.core.columns import (
+    NOT_STATED as _NOT_STATED,
+)
 from paraspinal.core.tables import Column, Table
-
-TEXT, INT, FLOAT, BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
-TEXTS, FLOATS = pa.list_(TEXT), pa.list_(FLOAT)
-
-_NOT_APPLICABLE = "does not apply to this item"
-_NOT_STATED = "the header does not say"
-
-KEYS = (
-    Column("subject", TEXT, "keyed pseudonym of the person (BIDS sub)"),
-    Column("session", TEXT, "keyed pseudonym of the visit (BIDS ses)"),
-)
-STATE = (
-    Column("status", TEXT, "ok | warn | failed | excluded | upstream_failed | pending"),
-    Column("reason_code", TEXT, "why the status is not ok; closed list", null_meaning="status is ok"),
-    Column("detail", TEXT, "a few words on the reason, free of identifiers", null_meaning="nothing to add"),
-)
-_RECEIPT = Column("activity_id", TEXT, "receipt of the computation")
-_SERIES = (
-    Column("site", TEXT, "keyed pseudonym of the institution", null_meaning=_NOT_STATED),
-    Column("manufacturer", TEXT, "scanner vendor", null_meaning=_NOT_STATED),
-    Column("scanner_model", TEXT, "scanner model", null_meaning=_NOT_STATED),
-    Column("field_strength_t", FLOAT, "magnetic field", "T", null_meaning=_NOT_STATED),
-    Column("sex", TEXT, "sex as the header says (F, M, O)", null_meaning=_NOT_STATED),
-    Column("age_years", FLOAT, "age at the scan, 90 for everyone older", "year", null_meaning=_NOT_STATED),
-    Column("series_id", TEXT, "keyed pseudonym of the series UID", null_meaning="the file belongs to no series"),
-    Column(
-        "protocol_id",
-        TEXT,
-        "keyed pseudonym of how a scanner calls this kind of series: site, vendor, model, protocol and description",
-        null_meaning=_NOT_STATED,
-    ),
-    Column("frame_of_reference_id", TEXT, "keyed pseudonym of the frame of reference", null_meaning=_NOT_STATED),
-    Column("series_number", INT, "series number on the scanner", null_meaning=_NOT_STATED),
-    Column("plane", TEXT, "axial | sagittal | coronal | oblique | unknown"),
-    Column(
-        "plane_tilt_deg",
-        FLOAT,
-        "angle between slice normal and nearest patient axis",
-        "degree",
-        null_meaning="no position and orientation",
-    ),
-    Column(
-        "body_region",
-        TEXT,
-        "lumbar | thoracic | cervical | whole_spine | abdomen | pelvis | elsewhere | unstated",
-        null_meaning="the file is no image",
-    ),
-    Column("body_region_evidence", TEXT, "coded | text | override sheet: what it rests on", null_meaning="unstated"),
-    Column("body_region_confidence", FLOAT, "trust in the body region, 0 to 1", "1", null_meaning="unstated"),
-    Column("sequence", TEXT, "T1w | T2w | PDw | STIR | FLAIR | dixon | other | unknown"),
-    Column("is_fat_suppressed", BOOL, "fat is nulled, no fat fraction can be read"),
-    Column("sequence_evidence", TEXT, "what the sequence class rests on", null_meaning=_NOT_STATED),
-    Column("sequence_confidence", FLOAT, "trust in the sequence class, 0 to 1", "1", null_meaning=_NOT_STATED),
-    Column("repetition_time_ms", FLOAT, "repetition time", "ms", null_meaning=_NOT_STATED),
-    Column("echo_time_ms", FLOAT, "echo time", "ms", null_meaning=_NOT_STATED),
-    Column("inversion_time_ms", FLOAT, "inversion time", "ms", null_meaning=_NOT_STATED),
-    Column("flip_angle_deg", FLOAT, "flip angle", "degree", null_meaning=_NOT_STATED),
-    Column("slice_thickness_mm", FLOAT, "slice thickness", "mm", null_meaning=_NOT_STATED),
-)
-_GRID = (
-    Column("size", pa.list_(INT), "voxels along column, row, slice", "voxel", null_meaning="no regular grid"),
-    Column("spacing_mm", FLOATS, "voxel spacing along column, row, slice", "mm", null_meaning="no regular grid"),
-    Column("origin_mm", FLOATS, "centre of the first voxel, LPS", "mm", null_meaning="no regular grid"),
-    Column("direction", FLOATS, "row-major 3x3 direction matrix, LPS", "1", null_meaning="no regular grid"),
-)
 
 INVENTORY = Table(
     "inventory",
@@ -82,8 +36,8 @@ INVENTORY = Table(
         Column("days_from_first_visit", INT, "days since the person's first visit", "day", null_meaning=_NOT_STATED),
         Column("source", TEXT, "dicom | nifti | other"),
         Column("n_files", INT, "files in the stack", "file"),
-        Column("n_slices", INT, "slices in the stack", "slice", null_meaning=_NOT_APPLICABLE),
-        Column("dixon_part", TEXT, "water | fat | inphase | oppphase | fatfraction", null_meaning=_NOT_APPLICABLE),
+        Column("n_slices", INT, "slices in the stack", "slice", null_meaning=NOT_APPLICABLE),
+        Column("dixon_part", TEXT, "water | fat | inphase | oppphase | fatfraction", null_meaning=NOT_APPLICABLE),
         Column("acquisition_number", INT, "acquisition number on the scanner", null_meaning="not stated, or several"),
         Column(
             "acquisition_moment",
@@ -94,9 +48,9 @@ INVENTORY = Table(
         Column("rescale_slope", FLOAT, "factor the header states on stored values", "1", "", "not stated, or several"),
         Column("rescale_intercept", FLOAT, "what the header adds to them", "1", "", "not stated, or several"),
         Column("scale_slope", FLOAT, "Philips: what brings values to one scale", "1", "", "not stated, or several"),
-        Column("rescale_varies", BOOL, "slope or intercept differ between the slices", null_meaning=_NOT_APPLICABLE),
-        *_SERIES,
-        *_GRID,
+        Column("rescale_varies", BOOL, "slope or intercept differ between the slices", null_meaning=NOT_APPLICABLE),
+        *SERIES,
+        *GRID,
         Column("content_digest", TEXT, "digest of headers, sizes and sampled pixels", null_meaning="unreadable"),
         Column("decided_by", TEXT, "the stage the status comes from"),
         *STATE,
@@ -118,7 +72,7 @@ CONVERT = Table(
         *SESSION_STACKS.columns,
         Column("image_path", TEXT, "NIfTI image, relative to the results", null_meaning="not converted"),
         Column("image_sha256", TEXT, "sha256 of the image", null_meaning="not converted"),
-        _RECEIPT,
+        RECEIPT,
     ),
     SESSION_STACKS.key,
 )
@@ -127,8 +81,8 @@ _SCAN = (
     *KEYS,
     Column("scan_id", TEXT, "name of the scan: a single image, or the parts of one Dixon acquisition"),
     Column("stack_ids", TEXTS, "stacks the scan is made of (rows of the inventory)"),
-    *_SERIES,
-    *_GRID,
+    *SERIES,
+    *GRID,
     Column("role", TEXT, "muscles (axial, measured) | spine (sagittal, used for levels) | none"),
     Column(
         "seeks_own_levels",
@@ -172,7 +126,7 @@ _SCAN = (
 HARMONIZE = Table(
     "harmonize",
     "One row per scan: stacks that belong together, with the checks that decide what may be measured.",
-    (*_SCAN, *STATE, _RECEIPT),
+    (*_SCAN, *STATE, RECEIPT),
     ("subject", "session", "scan_id"),
 )
 
@@ -235,7 +189,7 @@ _SEGMENT = (
 SEGMENT = Table(
     "segment",
     "One row per scan: muscles on axial, spine on sagittal images.",
-    (*_SCAN, *_SEGMENT, *STATE, _RECEIPT),
+    (*_SCAN, *_SEGMENT, *STATE, RECEIPT),
     HARMONIZE.key,
 )
 
@@ -257,53 +211,8 @@ _LEVELS = (
 LEVELS_SHARD = Table(
     "levels_shard",
     "One row per scan: which slices belong to which level.",
-    (*_SCAN, *_SEGMENT, *_LEVELS, *STATE, _RECEIPT),
+    (*_SCAN, *_SEGMENT, *_LEVELS, *STATE, RECEIPT),
     HARMONIZE.key,
-)
-
-_METRIC_KEYS = (
-    *KEYS,
-    Column("scan_id", TEXT, "name of the scan"),
-    Column("muscle", TEXT, "multifidus | erector_spinae | psoas_major | quadratus_lumborum"),
-    Column("side", TEXT, "left | right, of the patient"),
-    Column("level", TEXT, "L1 .. L6, T12, a disc such as L4_L5, L1_L5, or stack", null_meaning="LEVEL_UNRESOLVED"),
-    Column(
-        "level_scheme", TEXT, "vertebra_slab | vertebra_mid | disc_mid | disc_stack | slice_block | plane_block | none"
-    ),
-    Column("fi_method", TEXT, "how fi was computed", null_meaning="no method applies; see fi_reason_code"),
-)
-_NO_VALUE = "could not be measured; see reason_code"
-_METRIC_VALUES = (
-    Column("n_slices", FLOAT, "slices in the level, fractions counted", "slice", "sum of slice weights", _NO_VALUE),
-    Column("coverage_frac", FLOAT, "share of the level inside the scan", "1", "", _NO_VALUE),
-    Column(
-        "volume_mm3",
-        FLOAT,
-        "muscle volume in the level",
-        "mm3",
-        "sum over slices of weight * area * spacing",
-        "level not fully covered, gaps, or not measured",
-    ),
-    Column("acsa_mm2", FLOAT, "mean anatomical cross-section", "mm2", "sum(w * area) / sum(w)", _NO_VALUE),
-    Column("csa_mid_mm2", FLOAT, "cross-section at the mid plane", "mm2", "linear between slices", _NO_VALUE),
-    Column("csa_perp_mm2", FLOAT, "mean cross-section across the body's axis", "mm2", "acsa * |cos tilt|", _NO_VALUE),
-    Column("fcsa_mm2", FLOAT, "functional (lean) cross-section", "mm2", "acsa * (1 - fi)", "acsa or fi is null"),
-    Column("rcsa_vb", FLOAT, "cross-section relative to the vertebral body", "1", "acsa / body area", "no body area"),
-    Column("rcsa_disc", FLOAT, "cross-section relative to the disc", "1", "acsa / disc area", "no disc area"),
-    Column("slice_tilt_deg", FLOAT, "angle between slice normal and body axis", "degree", "", _NO_VALUE),
-    Column("asym_signed_pct", FLOAT, "left minus right", "%", "100 (L-R) / ((L+R)/2) of acsa", "a side is missing"),
-    Column("asym_abs_pct", FLOAT, "size of the asymmetry", "%", "|asym_signed_pct|", "a side is missing"),
-    Column("truncated_fov", BOOL, "the muscle touches the border of the image in plane", "", "", _NO_VALUE),
-    Column("fi", FLOAT, "fat infiltration", "1", "see fi_method", "see fi_reason_code"),
-    Column("fi_eroded", FLOAT, "fi of the mask eroded by one voxel in plane", "1", "see fi_method", "fi is null"),
-    Column("fi_dilated", FLOAT, "fi of the mask dilated by one voxel in plane", "1", "see fi_method", "fi is null"),
-    Column("fi_reason_code", TEXT, "why fi is null", "", "", "fi is given"),
-    Column("bias_correction", TEXT, "n4 | none: what was done to the image before fi", "", "", "no method applies"),
-    Column("level_source", TEXT, "sagittal_transfer | same_image | manual | none"),
-    Column("level_numbering", TEXT, "counted_from_sacrum | assumed | manual | unresolved"),
-    Column("level_confidence", FLOAT, "trust in the level, 0 to 1", "1", "", "levels are unresolved"),
-    Column("lstv_suspected", BOOL, "a transitional vertebra is suspected", "", "", "unresolved, or set by hand"),
-    Column("reason_code", TEXT, "why values are null or doubtful", "", "", "nothing to say"),
 )
 
 METRICS = Table(
@@ -311,13 +220,13 @@ METRICS = Table(
     "One row per scan, muscle, side, level, scheme and fat method. Size columns repeat on each row of a key that "
     "differs only in fi_method.",
     (
-        *_METRIC_KEYS,
-        *_METRIC_VALUES,
+        *METRIC_KEYS,
+        *METRIC_VALUES,
         Column("sequence", TEXT, "sequence class of the scan"),
         Column("model_sha256", TEXT, "weights that outlined the muscle"),
         Column("activity_id", TEXT, "receipt of the measurement"),
     ),
-    tuple(c.name for c in _METRIC_KEYS),
+    tuple(c.name for c in METRIC_KEYS),
 )
 
 FLAG = pa.struct(
@@ -340,7 +249,7 @@ MEASURE = Table(
         Column("metrics", pa.list_(METRIC), "metric rows of the scan", null_meaning="not measured"),
         Column("areas", pa.list_(SLICE_AREAS), "cross-sections slice by slice", null_meaning="not measured"),
         *STATE,
-        _RECEIPT,
+        RECEIPT,
     ),
     HARMONIZE.key,
 )
@@ -355,7 +264,7 @@ QUALITY_SHARD = Table(
         Column("flags", pa.list_(FLAG), "what is doubtful", null_meaning="not judged"),
         Column("overlay_path", TEXT, "picture of the outlines", null_meaning="nothing to show"),
         *STATE,
-        _RECEIPT,
+        RECEIPT,
     ),
     HARMONIZE.key,
 )
@@ -402,7 +311,7 @@ LEVELS = Table(
             "lstv_suspected", BOOL, "a transitional vertebra is suspected", null_meaning="no levels, or set by hand"
         ),
         Column("reason_code", TEXT, "why the level is null or doubtful", null_meaning="nothing to say"),
-        _RECEIPT,
+        RECEIPT,
     ),
     ("subject", "session", "scan_id", "level", "level_scheme"),
 )
@@ -419,7 +328,7 @@ QUALITY = Table(
         Column("light", TEXT, "green: nothing doubtful | amber: doubtful, or excluded from measuring | red: failed"),
         Column("reason_code", TEXT, "what is doubtful", null_meaning="nothing"),
         Column("detail", TEXT, "measured value and limit", null_meaning="nothing to add"),
-        _RECEIPT,
+        RECEIPT,
     ),
     ("subject", "session", "scan_id", "muscle", "side", "level", "reason_code"),
 )
@@ -428,10 +337,10 @@ SLICES = Table(
     "slices",
     "One row per measured scan, muscle, side and slice: the cross-sections that the metrics are made of.",
     (
-        *_METRIC_KEYS[:5],
+        *METRIC_KEYS[:5],
         Column("slice", INT, "slice, counted from 0 in the order of the converted image", "slice"),
         Column("csa_mm2", FLOAT, "anatomical cross-section in this slice", "mm2", "", "the label map shows none here"),
-        _RECEIPT,
+        RECEIPT,
     ),
     ("subject", "session", "scan_id", "muscle", "side", "slice"),
 )
