@@ -77,8 +77,9 @@ class CohortFactory:
             "model_sha256": "5" * 64,
         }  # fmt: skip
         row = {**defaults, **series, **values}
-        keys = {k: row[k] for k in ("subject", "session", "plane", "sequence")}
-        row["stack_ids"] = [self.stack(f"{subject}-{visit}-{scan_id}-{i}", **keys, **series) for i in range(n_stacks)]
+        told = ("subject", "session", "plane", "sequence", "days_from_first_visit", *series)
+        same = {name: row[name] for name in told}
+        row["stack_ids"] = [self.stack(f"{subject}-{visit}-{scan_id}-{i}", **same) for i in range(n_stacks)]
         self.scans.append(row)
         return row
 

@@ -16,7 +16,12 @@ from paraspinal.cohort import runs
 from paraspinal.cohort.runs import RUN_CONFIG, begin_run, private_run_file, run_lock, settings_of
 from paraspinal.core.errors import ConfigError, ResultsError
 
-SHEETS = {"workers": 1, "people_sheet": "/data/Jane Doe.tsv", "override_sheet": "/data/Jane Doe/fix.tsv"}
+SHEETS = {
+    "workers": 1,
+    "people_sheet": "/data/Jane Doe.tsv",
+    "override_sheet": "/data/Jane Doe/fix.tsv",
+    "participants_sheet": "/data/Jane Doe/facts.tsv",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +47,7 @@ def test_a_record_of_before_the_sheets_is_still_read(tmp_path: Path) -> None:
     settings = settings_for(tmp_path)
     begin_run(settings)
     config = yaml.safe_load((settings.out_path / RUN_CONFIG).read_text())
-    for name in ("people_sheet", "override_sheet", "max_archive_gib"):
+    for name in ("people_sheet", "override_sheet", "participants_sheet", "max_archive_gib"):
         del config["ingest"][name]
     (settings.out_path / RUN_CONFIG).write_text(yaml.safe_dump(config))
     record = private_run_file(settings.private_path, settings.out_path, ".json")

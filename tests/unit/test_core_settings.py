@@ -103,10 +103,11 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 def test_public_settings_name_neither_input_nor_sheets() -> None:
     sheets = {"people_sheet": "/data/Jane_Doe.tsv", "override_sheet": "/data/Jane_Doe/fix.tsv"}
+    sheets["participants_sheet"] = "/data/Jane_Doe/facts.tsv"
     found: Settings = load_settings(read_config(None, {"input": "/data/Jane_Doe", "ingest": sheets}))
     assert "Jane" not in repr(found.public())
     assert set(found.public()["ingest"]) == set(CONFIG["ingest"])
-    assert repr(found.private_paths()).count("Jane") == 3
+    assert repr(found.private_paths()).count("Jane") == 4
 
 
 def test_relative_paths_are_relative_to_where_the_run_was_started(

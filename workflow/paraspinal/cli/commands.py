@@ -16,9 +16,6 @@ from paraspinal.core.settings import Settings, load_settings, read_config
 
 console = Console()
 
-WIDE = "wide"
-"""The table with a row per person and visit, which is made when it is exported."""
-
 DEMO_SHARD_SIZE = 5
 """Two shards of the nine visits, so that two cores have something to do."""
 
@@ -120,25 +117,16 @@ def inventory(arguments: argparse.Namespace) -> None:
 
 def export(arguments: argparse.Namespace) -> None:
     """Write a cohort table, or the wide one, for another program."""
-    from paraspinal.cohort import export as exports
-    from paraspinal.cohort.wide import wide
-    from paraspinal.core.schemas import COHORT_TABLES
-    from paraspinal.stages.report.data import read_arrow
+    from paraspinal.cohort.export import export_partitioned, export_with_codebook
+    from paraspinal.cohort.wide import cohort_table
 
-    known = {table.name: table for table in COHORT_TABLES}
-    is_folder = bool(arguments.partition_by)
-    if not is_folder:
+    if not arguments.partition_by:
         _check_ending(arguments.file)
-    if arguments.table == WIDE:
-        table = wide(arguments.out, arguments.scheme, arguments.measure)
-    elif arguments.table in known:
-        table = read_arrow(known[arguments.table], arguments.out / "tables")
+    table = cohort_table(arguments.out, arguments.table, arguments.scheme, arguments.measure)
+    if arguments.partition_by:
+        export_partitioned(table, arguments.file, arguments.partition_by)
     else:
-        raise ConfigError("no such table", hint=f"one of {WIDE}, {', '.join(known)}")
-    if is_folder:
-        exports.export_partitioned(table, arguments.file, arguments.partition_by)
-    else:
-        exports.export_with_codebook(table, arguments.file)
+        export_with_codebook(table, arguments.file)
     console.print(f"{len(table):,} rows, {table.num_columns:,} columns", highlight=False)
 
 

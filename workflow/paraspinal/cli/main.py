@@ -10,7 +10,6 @@ from pathlib import Path
 
 from paraspinal import __version__
 from paraspinal.cli import agree, commands, models, train
-from paraspinal.cli.commands import WIDE
 from paraspinal.core.errors import DataError, ParaspinalError, error_line, trace
 
 DATA_ERROR_EXIT = 10
@@ -74,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("file", type=Path, help="file to write: .csv .tsv .parquet .dta (Stata) .sav (SPSS)")
     export.add_argument("--out", type=Path, default=Path("results"), help="results folder (default: results)")
     export.add_argument(
-        "--table", default=WIDE, help=f"{WIDE}: a row per person and visit (default), or a table of the results"
+        "--table", default="wide", help="wide: a row per person and visit (default), or a table of the results"
     )
     export.add_argument("--scheme", action="append", default=[], help="level scheme of the wide table; may be repeated")
     export.add_argument("--measure", action="append", default=[], help="measure of the wide table; may be repeated")

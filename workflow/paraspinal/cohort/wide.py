@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 
 from paraspinal.core.errors import ConfigError
 from paraspinal.core.levels import all_levels
-from paraspinal.core.schemas import COVARIATES, METRICS, PARTICIPANTS, QUALITY, SCANS
+from paraspinal.core.schemas import COHORT_TABLES, COVARIATES, METRICS, PARTICIPANTS, QUALITY, SCANS
 from paraspinal.core.tables import Column
 from paraspinal.core.vocab import FiMethod, LevelScheme, Light, Muscle, Sequence, Side
-from paraspinal.stages.report.data import SCAN_KEY, flagged, read_table
+from paraspinal.stages.report.data import SCAN_KEY, flagged, read_arrow, read_table
 
 SEQUENCES = {
     Sequence.T1W: "t1", Sequence.T2W: "t2", Sequence.PDW: "pd", Sequence.STIR: "st", Sequence.FLAIR: "fl",
@@ -48,6 +48,8 @@ METHODS = {
 }  # fmt: skip
 """The parts of a name. A test builds every name there can be."""
 
+WIDE = "wide"
+"""The name of the table that is made when it is exported."""
 DEFAULT_SCHEMES = (LevelScheme.VERTEBRA_SLAB, LevelScheme.DISC_STACK, LevelScheme.SLICE_BLOCK)
 DEFAULT_MEASURES = ("acsa_mm2", "volume_mm3", "fcsa_mm2", "rcsa_vb", "asym_signed_pct", "fi")
 MAX_NAME = 32
@@ -107,6 +109,16 @@ def needs_method(measure: str) -> bool:
 def measures() -> dict[str, Column]:
     """The columns of the metrics table that can be taken into the wide one."""
     return {c.name: c for c in METRICS.columns if c.type == pa.float64()}
+
+
+def cohort_table(results: Path, name: str, schemes: Sequences[str] = (), chosen: Sequences[str] = ()) -> pa.Table:
+    """Read a cohort table by its name, or make the wide one. Raises ConfigError for a name there is not."""
+    known = {table.name: table for table in COHORT_TABLES}
+    if name == WIDE:
+        return wide(results, schemes, chosen)
+    if name not in known:
+        raise ConfigError("no such table", hint=f"one of {WIDE}, {', '.join(known)}")
+    return read_arrow(known[name], results / "tables")
 
 
 def wide(results: Path, schemes: Sequences[str] = (), chosen: Sequences[str] = ()) -> pa.Table:

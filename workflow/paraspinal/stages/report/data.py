@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from paraspinal.core.errors import InputError
-from paraspinal.core.schemas import INVENTORY, LEVELS, METRICS, QUALITY, SCANS
+from paraspinal.core.schemas import INVENTORY, LEVELS, METRICS, PARTICIPANTS, QUALITY, SCANS
 from paraspinal.core.tables import Row, Table
 from paraspinal.core.vocab import Light
 
@@ -41,6 +41,7 @@ class Cohort:
     levels: pd.DataFrame
     metrics: pd.DataFrame
     quality: pd.DataFrame
+    participants: pd.DataFrame
     dictionary: dict[str, Any]
     config: dict[str, Any]
     trusted: pd.DataFrame
@@ -66,6 +67,7 @@ def read_cohort(results: Path) -> Cohort:
         levels=read_table(LEVELS, tables),
         metrics=metrics,
         quality=quality,
+        participants=read_table(PARTICIPANTS, tables),
         dictionary=_document(tables / "dictionary.json"),
         config=_document(results / "run_config.yaml"),
         trusted=metrics[~flagged(metrics, quality, Light.RED)],

@@ -238,9 +238,9 @@ def _groups(scans: pd.DataFrame, values: pd.Series) -> tuple[Group, ...]:
 
 
 def _ages(cohort: Cohort) -> tuple[Ages, ...]:
-    """Sex and age of every person with a measured scan, at the first visit that states them."""
-    order = cohort.scans[is_measured(cohort)].sort_values(["visit_order", "scan_id"], kind="stable")
-    persons = order.groupby("subject")[["sex", "age_years"]].first()
+    """Sex and age of every person with a measured scan, as the participants table has them."""
+    measured = cohort.measured.get_level_values("subject")
+    persons = cohort.participants[cohort.participants["subject"].isin(measured)]
     names = {"F": "Women", "M": "Men", "O": "Other"}
     sex = persons["sex"].map(names).fillna("Sex not stated")
     rows = [_age_row("Everyone", persons["age_years"])]

@@ -15,7 +15,7 @@ from paraspinal.core.tables import Column, Row
 from paraspinal.core.vocab import FiMethod, Light
 from paraspinal.stages.report.data import SCAN_KEY, Cohort, records, sizes
 from paraspinal.stages.report.evidence import Evidence, Model
-from paraspinal.stages.report.flow import Flow, Share, Step, light_counts, people
+from paraspinal.stages.report.flow import Flow, People, Share, Step, light_counts, people
 from paraspinal.stages.report.prose import Grid, Section, counted, joined, shares_text
 from paraspinal.stages.report.words import FI_METHODS, SCHEMES, reason_text
 
@@ -63,7 +63,7 @@ def _software(evidence: Evidence) -> Section:
 
 
 def _images(cohort: Cohort, flow: Flow) -> Section:
-    scans = cohort.scans[cohort.scans["role"] == "muscles"]
+    scans, who = cohort.scans[cohort.scans["role"] == "muscles"], people(cohort)
     made_by = scans["manufacturer"].fillna("not stated").value_counts().sort_index()
     vendors = [f"{name} ({counted(int(n), 'scan')})" for name, n in made_by.items()]
     fields = sorted(scans["field_strength_t"].dropna().unique())
@@ -71,7 +71,7 @@ def _images(cohort: Cohort, flow: Flow) -> Section:
         f"The {counted(len(scans), 'axial scan')} of the muscles came from "
         f"{counted(scans['site'].nunique(), 'known site')} and from scanners of {joined(vendors)}, at "
         f"{joined([f'{t:.3g} T' for t in fields]) or 'field strengths not stated'}; by sequence: "
-        f"{joined([f'{g.name} {g.scans}' for g in people(cohort).groups.get('Sequence', ())])}."
+        f"{joined([f'{g.name} {g.scans}' for g in who.groups.get('Sequence', ())])}."
         if len(scans)
         else ""
     )
@@ -86,16 +86,16 @@ def _images(cohort: Cohort, flow: Flow) -> Section:
         _flow_grid("Participants: everyone is counted once in each row", flow.persons),
         _flow_grid("Visits", flow.visits),
     )
-    return Section("Images and participants", tuple(x for x in (split, protocol, _ages(cohort)) if x), grids)
+    return Section("Images and participants", tuple(x for x in (split, protocol, _ages(who)) if x), grids)
 
 
-def _ages(cohort: Cohort) -> str:
-    rows = people(cohort).ages
+def _ages(who: People) -> str:
+    rows = who.ages
     parts = [f"{row.sex.lower()} {row.people}" for row in rows[1:]]
     if not rows:
         return ""
     age = "" if rows[0].median is None else (
-        f"; age at the first measured visit, median {rows[0].median:.0f} years "
+        f"; age at the first visit, median {rows[0].median:.0f} years "
         f"(quartiles {rows[0].q1:.0f} to {rows[0].q3:.0f})"
     )  # fmt: skip
     return f"{counted(rows[0].people, 'person', 'people')} had a measured scan ({joined(parts)}){age}."
