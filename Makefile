@@ -57,9 +57,14 @@ check: setup ## lint, format and types
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
 
-train: setup ## rebuild the shipped weights from synthetic images (about an hour and a quarter on two cores)
+train: setup ## rebuild the shipped weights from synthesis, or your own: make train SHEET=cohort.tsv [LABELS=values.tsv] [OUT=<folder>]
+ifdef SHEET
+	$(BIN)/snakemake train --cores $(CORES) --config out="$(OUT)" \
+	  'train={"cohort_sheet": "$(SHEET)", "label_sheet": "$(LABELS)"}'
+else
 	OMP_NUM_THREADS=1 $(BIN)/paraspinal train muscles --out .train/muscles & \
 	OMP_NUM_THREADS=1 $(BIN)/paraspinal train spine --out .train/spine & wait
+endif
 
 evaluate: setup ## measure the shipped weights on real labelled images in DATA
 	$(BIN)/paraspinal evaluate --data "$(DATA)"

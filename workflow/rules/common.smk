@@ -10,7 +10,12 @@ from snakemake.logging import logger
 sys.path.insert(0, str(Path(workflow.current_basedir).parent))
 
 from paraspinal.cohort.discretion import Discretion, passed_on
-from paraspinal.cohort.plan import shard_tables, stage_params
+from paraspinal.cohort.plan import (
+    shard_tables,
+    stage_params,
+    train_params,
+    trained_tasks,
+)
 from paraspinal.cohort.runs import begin_run
 from paraspinal.core.errors import ParaspinalError
 from paraspinal.core.registry import INVENTORY_PATH

@@ -121,15 +121,8 @@ def segment(arguments: argparse.Namespace) -> None:
     from paraspinal.models.apply import segment_image
 
     image = read_image(arguments.image)
-    folder = load_settings(read_config(None, {})).models_path
+    folder = arguments.folder or load_settings(read_config(None, {})).models_path
     write_image(segment_image(image, arguments.model, folder, arguments.device, arguments.threads), arguments.out)
-
-
-def train(arguments: argparse.Namespace) -> None:
-    """Train a model from synthetic images."""
-    from paraspinal.models.recipes import train_task
-
-    train_task(arguments.task, arguments.out, steps=arguments.steps, seed=arguments.seed, threads=arguments.threads)
 
 
 def evaluate(arguments: argparse.Namespace) -> None:

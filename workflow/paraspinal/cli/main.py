@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from paraspinal import __version__
-from paraspinal.cli import commands, models
+from paraspinal.cli import commands, models, train
 from paraspinal.core.errors import DataError, ParaspinalError, error_line, trace
 
 DATA_ERROR_EXIT = 10
@@ -71,7 +71,8 @@ def parser() -> argparse.ArgumentParser:
 
     segment = subs.add_parser("segment", help="outline one image, no DICOM needed")
     segment.add_argument("image", type=Path, help="NIfTI image")
-    segment.add_argument("--model", required=True, help="name or name@version of resources/models.tsv")
+    segment.add_argument("--model", required=True, help="name or name@version, see `paraspinal models list`")
+    segment.add_argument("--folder", type=Path, help="folder with models.tsv (default: resources of the project)")
     segment.add_argument("--out", type=Path, required=True, help="label map to write (.nii.gz)")
     segment.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     segment.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
@@ -83,14 +84,7 @@ def parser() -> argparse.ArgumentParser:
     stage.add_argument("--out", type=Path, default=Path(), help="results folder (default: the working directory)")
     stage.set_defaults(command=commands.stage)
 
-    train = subs.add_parser("train", help="train the shipped models from synthetic images")
-    train.add_argument("task", choices=("muscles", "spine"))
-    train.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the trained weights")
-    train.add_argument("--steps", type=int, help="optimiser steps (default: those of the shipped model)")
-    train.add_argument("--seed", type=int, help="seed of the samples (default: that of the shipped model)")
-    train.add_argument("--threads", type=int, default=1)
-    train.set_defaults(command=commands.train)
-
+    train.add_parser(subs)
     models.add_parser(subs)
 
     evaluate = subs.add_parser("evaluate", help="measure the shipped models on real labelled images")

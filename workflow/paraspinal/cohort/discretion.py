@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+from paraspinal.core.settings import PRIVATE as PRIVATE_KEYS
 from paraspinal.core.settings import Settings
 
 PRIVATE = "(private)"
@@ -17,7 +18,7 @@ ABOUT_THE_CALL = ("cmd", "rundir", "cwd", "configfiles", "config_md5")
 def hidden_paths(settings: Settings) -> list[str]:
     """The input and the sheets of a run as the file system knows them, longest first."""
     named = settings.private_paths()
-    paths = [path for path in (named["input"], *named["ingest"].values()) if path]
+    paths = [path for path in (named["input"], *(p for group in PRIVATE_KEYS for p in named[group].values())) if path]
     return sorted({form for path in paths for form in (path, os.path.realpath(path))}, key=len, reverse=True)
 
 
@@ -48,5 +49,5 @@ def passed_on(assignments: Iterable[str], settings: Settings) -> list[str]:
 
     Jobs take the input and the sheets from the private folder, where the run has put them.
     """
-    private = {"input"} | ({"ingest"} if any(settings.private_paths()["ingest"].values()) else set())
+    private = {"input"} | {group for group in PRIVATE_KEYS if any(settings.private_paths()[group].values())}
     return [word for word in assignments if word.partition("=")[0] not in private]

@@ -11,7 +11,7 @@ from paraspinal.core.digest import code_digest
 from paraspinal.core.files import sha256_file, sha256_json
 from paraspinal.core.paths import PROJECT
 from paraspinal.core.registry import Registry, shard_path
-from paraspinal.core.settings import SHEETS, Settings
+from paraspinal.core.settings import Settings
 from paraspinal.core.shards import Stage
 
 SHARD_STAGES = ("convert", "harmonize", "segment", "levels", "measure", "quality")
@@ -57,9 +57,19 @@ def stage_params(name: str, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _sheet_digests(settings: Settings) -> list[str]:
-    """Digests of the user's sheets, so that an edited one is read; an unreadable one is ingest's to refuse."""
-    paths = [Path(getattr(settings.ingest, name)) for name in SHEETS if getattr(settings.ingest, name)]
+def trained_tasks(settings: Settings) -> list[str]:
+    """Models `train` makes: the shipped ones, or with a cohort sheet the user's own muscles model."""
+    return ["muscles"] if settings.train.cohort_sheet else ["muscles", "spine"]
+
+
+def train_params(settings: Settings) -> dict[str, Any]:
+    """What of settings and sheets decides a trained model. Not the code: a finished training is not begun again."""
+    return {**settings.public()["train"], "sheets": _sheet_digests(settings, "train")}
+
+
+def _sheet_digests(settings: Settings, group: str = "ingest") -> list[str]:
+    """Digests of the user's sheets, so that an edited one is read; an unreadable one is the reader's to refuse."""
+    paths = [Path(path) for path in settings.private_paths()[group].values() if path]
     return [sha256_file(path) if path.is_file() else "" for path in paths]
 
 

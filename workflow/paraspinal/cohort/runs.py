@@ -16,7 +16,7 @@ import yaml
 
 from paraspinal.core.errors import ConfigError, ResultsError
 from paraspinal.core.files import write_text_if_changed
-from paraspinal.core.settings import SHEETS, Settings, load_settings, merge, read_config
+from paraspinal.core.settings import PRIVATE, Settings, load_settings, merge, read_config
 
 RUN_CONFIG = "run_config.yaml"
 _held: list[IO[str]] = []
@@ -60,7 +60,7 @@ def settings_of(results: Path) -> Settings:
             "the results folder has no run_config.yaml of a run", hint="start with: paraspinal run"
         ) from None
     # A run begun before a key was added lacks it: the defaults stand below what was recorded.
-    nothing = {"input": "", "ingest": dict.fromkeys(SHEETS, "")}
+    nothing = {"input": "", **{group: dict.fromkeys(names, "") for group, names in PRIVATE.items()}}
     return load_settings(read_config(None, merge(merge(config, nothing), {**kept, "out": str(results)})))
 
 

@@ -16,6 +16,9 @@ from paraspinal.core.paths import DEFAULT_CONFIG, PROJECT, SCHEMAS
 SHEETS = ("people_sheet", "override_sheet")
 """Keys of ``ingest`` that name the user's sheets."""
 
+PRIVATE = {"ingest": SHEETS, "train": ("cohort_sheet", "label_sheet")}
+"""Keys that, like ``input``, name files of the user's that may name people."""
+
 
 @dataclass(frozen=True)
 class IngestSettings:
@@ -64,6 +67,18 @@ class QualitySettings:
 
 
 @dataclass(frozen=True)
+class TrainSettings:
+    """Training a model."""
+
+    cohort_sheet: str
+    label_sheet: str
+    name: str
+    start_model: str
+    synthetic_frac: float
+    steps: int
+
+
+@dataclass(frozen=True)
 class BreakerSettings:
     """When so much fails that the cohort cannot be trusted."""
 
@@ -85,6 +100,7 @@ class Settings:
     measure: MeasureSettings
     quality: QualitySettings
     breaker: BreakerSettings
+    train: TrainSettings
 
     @property
     def private_path(self) -> Path:
@@ -103,12 +119,15 @@ class Settings:
 
     def public(self) -> dict[str, Any]:
         """The configuration as it may stand in the results: without what :meth:`private_paths` names."""
-        hidden = {"input": "(private)", "ingest": dict.fromkeys(SHEETS, "(private)")}
-        return merge({**asdict(self), "out": "."}, hidden)
+        hidden = {group: dict.fromkeys(names, "(private)") for group, names in PRIVATE.items()}
+        return merge({**asdict(self), "out": "."}, {"input": "(private)", **hidden})
 
     def private_paths(self) -> dict[str, Any]:
         """Paths that may name people, nested as in the configuration: the input and the user's sheets."""
-        return {"input": self.input, "ingest": {name: getattr(self.ingest, name) for name in SHEETS}}
+        named = {
+            group: {name: getattr(getattr(self, group), name) for name in names} for group, names in PRIVATE.items()
+        }
+        return {"input": self.input, **named}
 
 
 _GROUPS = {
@@ -118,6 +137,7 @@ _GROUPS = {
     "measure": MeasureSettings,
     "quality": QualitySettings,
     "breaker": BreakerSettings,
+    "train": TrainSettings,
 }
 
 
@@ -137,9 +157,8 @@ def load_settings(config: dict[str, Any]) -> Settings:
         error = errors[0]
         where = ".".join(str(p) for p in error.path) or "the top level"
         raise ConfigError(f"configuration, {where}: {error.message}", hint="config/config.yaml lists every key")
-    sheets = {name: _absolute(config["ingest"][name]) for name in SHEETS}
-    absolute = {"out": _absolute(config["out"]), "input": _absolute(config["input"]), "ingest": sheets}
-    found = merge(config, absolute)
+    sheets = {group: {name: _absolute(config[group][name]) for name in names} for group, names in PRIVATE.items()}
+    found = merge(config, {"out": _absolute(config["out"]), "input": _absolute(config["input"]), **sheets})
     if not config["private_dir"].startswith("~"):  # somebody's home stays ``~``, for this is written into the results
         found["private_dir"] = _absolute(config["private_dir"])
     return Settings(**{k: _GROUPS[k](**v) if k in _GROUPS else v for k, v in found.items()})

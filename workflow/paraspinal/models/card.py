@@ -28,13 +28,15 @@ class CardLabel:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """One measured number with the data it was measured on."""
+    """One measured number with the data it was measured on, and its 95 % confidence interval where there is one."""
 
     data: str
     measure: str
     structure: str
     value: float
     unit: str
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)

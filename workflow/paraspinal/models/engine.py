@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,8 @@ import SimpleITK as sitk
 import torch
 from torch import Tensor
 
-from paraspinal.core.errors import DataError, ModelError
+from paraspinal.core.errors import ModelError
 from paraspinal.core.paths import RESOURCES
-from paraspinal.core.vocab import Reason
 from paraspinal.models.card import ModelCard, read_card
 from paraspinal.models.checkpoint import load_tensors
 from paraspinal.models.foreign_card import check_foreign, kind_of
@@ -26,15 +25,9 @@ from paraspinal.models.registry import find, resolve
 
 Array = npt.NDArray[np.float32]
 
-MAX_VOXELS = 120_000_000
-"""An image with more voxels than this (a 400 x 400 x 60 scan has 9.6 million) is no lumbar scan and fits no memory."""
-
-MIN_IN_PLANE_PIXELS = 16
-"""An image with fewer pixels than this along two of its axes holds no recognisable anatomy."""
-
 
 class Identity(Protocol):
-    """What is recorded of the model a label map came from."""
+    """Which model it is."""
 
     @property
     def identifier(self) -> str:
@@ -46,13 +39,18 @@ class Identity(Protocol):
         """Hash of the weights file, which holds everything that decides the result."""
         ...
 
+    @property
+    def card(self) -> ModelCard:
+        """What the model says of itself."""
+        ...
+
 
 class Segmenter(Protocol):
     """Outlines muscles; build once, use for many scans."""
 
     @property
-    def model(self) -> Any:
-        """The model's :class:`Identity`."""
+    def model(self) -> Identity:
+        """The model the labels come from."""
         ...
 
     def segment(self, image: sitk.Image) -> SegmentationResult:
@@ -83,10 +81,11 @@ def load_muscles(identifier: str, device: str = "cpu", threads: int = 1, resourc
     entry = find(identifier, resources)
     if entry.task != "muscles":
         raise ModelError(f"{identifier} outlines no muscles", hint="name a model whose task is muscles")
-    if kind_of(read_card(resolve(identifier, resources).card)) == "paraspinal":
+    kind = kind_of(read_card(entry.card))
+    if kind == "paraspinal":
         return MuscleSegmenter(load_model(identifier, device, threads, resources))
     model = load_foreign(identifier, device, threads, resources)
-    if kind_of(model.card) == "nnunet":
+    if kind == "nnunet":
         from paraspinal.models.nnunet import NnUNetSegmenter
 
         return NnUNetSegmenter(model)
@@ -113,21 +112,6 @@ def fit(network: torch.nn.Module, tensors: dict[str, Tensor], device: str) -> to
     except RuntimeError as error:
         raise ModelError("the weights do not fit the network their description says") from error
     return network.float().to(device).eval()
-
-
-def require_anatomy(image: sitk.Image) -> None:
-    """Raise DataError, with its reason, for an image no network could find a muscle in."""
-    if image.GetDimension() < 3:
-        raise DataError(Reason.TOO_FEW_SLICES, f"{image.GetDimension()}-D image")
-    if image.GetDimension() > 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        raise DataError(Reason.FOURD_UNEXPECTED, "the network needs one scalar volume")
-    if image.GetNumberOfPixels() > MAX_VOXELS:
-        raise DataError(Reason.SEG_IMPLAUSIBLE, f"more than {MAX_VOXELS // 10**6} million voxels")
-    if sorted(image.GetSize())[-2] < MIN_IN_PLANE_PIXELS:
-        raise DataError(Reason.TOO_FEW_SLICES, "too few pixels in a plane")
-    values = sitk.GetArrayViewFromImage(image)
-    if not np.isfinite(values).all() or values.max() == values.min():
-        raise DataError(Reason.CONSTANT_IMAGE, "the image has no contrast")
 
 
 def result_of(image: sitk.Image, probabilities: Array, card: ModelCard) -> SegmentationResult:

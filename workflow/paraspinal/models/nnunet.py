@@ -17,11 +17,12 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from paraspinal.models.engine import ForeignModel, fit, require_anatomy, result_of
+from paraspinal.models.engine import ForeignModel, fit, result_of
 from paraspinal.models.inference import SegmentationResult
 from paraspinal.models.nnunet_network import NnUNet, NnUNetSpec
 from paraspinal.models.nnunet_resampling import resample, target_shape
 from paraspinal.models.sliding_window import sliding_logits
+from paraspinal.models.volume import require_anatomy
 
 Array = npt.NDArray[np.float32]
 MIN_DEVIATION = 1e-8

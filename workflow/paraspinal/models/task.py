@@ -43,6 +43,7 @@ class Task(Protocol):
 
         Returns inputs (C, H, W) float32, classes (H, W) int64 with values in
         0..len(class_names)-1 and heatmaps (K, H, W) float32 in [0, 1] (K may be 0). H and W are
-        the same for every sample of a task and divisible by 16.
+        the same for every sample of a task and divisible by 16. A class below zero stands for
+        several, see :func:`paraspinal.models.losses.any_of`.
         """
         ...

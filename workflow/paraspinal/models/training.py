@@ -24,6 +24,7 @@ from torch import Tensor
 
 from paraspinal.core.errors import ModelError
 from paraspinal.models.checkpoint import Checkpoint, read_checkpoint, tensors_digest, write_checkpoint
+from paraspinal.models.inference import check_device
 from paraspinal.models.losses import heatmap_loss, segmentation_loss
 from paraspinal.models.network import NetworkSpec, UNet, build_network, has_fast_bfloat16
 from paraspinal.models.task import Sample, Task
@@ -134,19 +135,23 @@ def train(
     schedule: Schedule | None = None,
     spec: NetworkSpec | None = None,
     initial: dict[str, Tensor] | None = None,
+    data: str | None = None,
 ) -> Path:
     """Train a network on ``task`` and return the path of the last checkpoint.
 
-    ``initial`` are weights to start from instead of random ones (ModelError if they are another network's).
+    ``initial`` are weights to start from instead of random ones (ModelError if they are another network's);
+    ``data`` is a digest of the images the task draws from, where it draws from any.
     ``workers`` processes make samples (0: this one does); ``stop_after`` ends early, as a kill would.
-    With ``resume`` a checkpoint of the same schedule and start in ``out_folder`` is continued; another
+    With ``resume`` a checkpoint of the same schedule, start and data in ``out_folder`` is continued; another
     one raises ModelError. Deterministic for a seed on one machine with a fixed thread count.
     """
+    check_device(device)
     schedule = schedule or Schedule(steps=steps, seed=seed)
     spec = spec or NetworkSpec(task.n_inputs, len(task.class_names), len(task.heatmap_names))
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
-    run = _Run(_start(spec, initial).to(device), schedule, device, tensors_digest(initial) if initial else None)
+    origin = {"initial": tensors_digest(initial) if initial else None, "data": data}
+    run = _Run(_start(spec, initial).to(device), schedule, device, origin)
     path = out_folder / CHECKPOINT_NAME
     out_folder.mkdir(parents=True, exist_ok=True)
     if resume and path.exists():
@@ -189,9 +194,9 @@ def _start(spec: NetworkSpec, initial: dict[str, Tensor] | None) -> UNet:
 class _Run:
     """Network, its running average and the optimiser at some step."""
 
-    def __init__(self, network: UNet, schedule: Schedule, device: str, initial_digest: str | None) -> None:
+    def __init__(self, network: UNet, schedule: Schedule, device: str, origin: dict[str, str | None]) -> None:
         self.network, self.schedule, self.device = network, schedule, device
-        self.initial_digest = initial_digest
+        self.origin = origin
         self.step = 0
         self.average = {k: v.detach().clone() for k, v in network.state_dict().items()}
         self.optimiser = torch.optim.AdamW(
@@ -237,16 +242,16 @@ class _Run:
             "heatmap_names": list(task.heatmap_names),
             "spec": self.network.spec.to_json(),
             "schedule": asdict(self.schedule),
-            "initial": self.initial_digest,
+            **self.origin,
             "step": self.step,
             "precision": "bfloat16 autocast" if self.use_bfloat16 else "float32",
         }
         return Checkpoint(self.network.state_dict(), self.average, optimiser, description)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Continue from a snapshot of the same schedule, network and start."""
+        """Continue from a snapshot of the same schedule, network, start and data."""
         said = checkpoint.description
-        ours = {"schedule": asdict(self.schedule), "spec": self.network.spec.to_json(), "initial": self.initial_digest}
+        ours = {"schedule": asdict(self.schedule), "spec": self.network.spec.to_json(), **self.origin}
         if any(said.get(key) != value for key, value in ours.items()):
             raise ModelError(
                 "the checkpoint belongs to a training run with other settings",

@@ -21,6 +21,7 @@ from paraspinal.core.shards import Stage, Work, per_item
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import Reason, Status
 from paraspinal.models.registry import resolve
+from paraspinal.models.volume import require_possible
 
 if TYPE_CHECKING:
     from paraspinal.models.engine import Identity, Segmenter
@@ -33,9 +34,15 @@ def _segment(row: Row, work: Work) -> Row:
     return outline(row, work) if outline else row
 
 
+def _image(row: Row, work: Work) -> sitk.Image:
+    image = read_image(work.image_path(row["image_path"]))
+    require_possible(image)
+    return image
+
+
 def _muscles(row: Row, work: Work) -> Row:
     segmenter = work.once("muscles", lambda: _load_muscles(work.settings))
-    result = segmenter.segment(read_image(work.image_path(row["image_path"])))
+    result = segmenter.segment(_image(row, work))
     codes = {int(code) for code in np.unique(sitk.GetArrayViewFromImage(result.label_map))}
     missing = [code for code in muscle_labels().values() if code not in codes]
     if len(missing) == len(muscle_labels()):
@@ -50,7 +57,7 @@ def _muscles(row: Row, work: Work) -> Row:
 
 def _spine(row: Row, work: Work) -> Row:
     segmenter = work.once("spine", lambda: _load_spine(work.settings))
-    result = segmenter.segment(read_image(work.image_path(row["image_path"])))
+    result = segmenter.segment(_image(row, work))
     if not result.levels and not sitk.GetArrayViewFromImage(result.label_map).any():
         raise DataError(Reason.SEG_EMPTY, "no vertebra was found")
     return (
