@@ -16,7 +16,6 @@ from paraspinal.models import cohort_training, recipes
 from paraspinal.models.cohort_sheet import Role
 from paraspinal.models.registry import list_models
 
-
 CPU = {"threads": 1, "workers": 0, "device": "cpu"}
 
 

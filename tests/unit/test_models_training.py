@@ -81,6 +81,12 @@ def test_a_run_killed_in_its_second_phase_ends_with_the_same_weights(tmp_path: P
     assert parts.read_bytes() == whole.read_bytes()
 
 
+def test_no_phase_begins_before_the_one_before_has_ended(tmp_path: Path) -> None:
+    phases = (SCHEDULE, replace(SCHEDULE, steps=2))
+    assert train_phases(Squares(), phases, tmp_path, spec=SPEC, stop_after=5).parent.name == "phase-1"
+    assert train_phases(Squares(), phases, tmp_path, spec=SPEC).parent.name == "phase-2"
+
+
 def test_a_run_does_not_continue_from_another_start(tmp_path: Path) -> None:
     train(Squares(), 12, tmp_path, 3, schedule=SCHEDULE, spec=SPEC, stop_after=1)
     start = build_network(SPEC).state_dict()

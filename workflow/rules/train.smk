@@ -13,10 +13,10 @@ rule train_model:
         "logs/train/{task}.log",
     benchmark:
         "benchmarks/train/{task}.tsv"
-    conda:
-        "../../envs/segment.yaml"
     wildcard_constraints:
         task="muscles|spine",
+    conda:
+        "../../envs/segment.yaml"
     threads: settings.segment.threads
     resources:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,

@@ -116,7 +116,10 @@ def train_phases(
             initial=initial,
             **options,
         )
-        initial = read_checkpoint(checkpoint).average
+        reached = read_checkpoint(checkpoint)
+        if reached.description["step"] < schedule.steps:
+            break
+        initial = reached.average
     return checkpoint
 
 
