@@ -45,11 +45,14 @@ def test_the_answer_is_that_of_plain_monai(tmp_path: Path) -> None:
     folder = bundle_folder(tmp_path)
     segmenter, image = added(tmp_path, folder), lumpy_image()
     image.SetDirection((0.96, 0.28, 0.0, 0.28, -0.96, 0.0, 0.0, 0.0, -1.0))
-    steps = Compose([Orientation("RAS"), Spacing((1.5, 1.5, 4.0)), NormalizeIntensity(nonzero=True)])
+    axes = (("L", "R"), ("P", "A"), ("I", "S"))
+    steps = Compose([Orientation("RAS", labels=axes), Spacing((1.5, 1.5, 4.0)), NormalizeIntensity(nonzero=True)])
     padding = SpatialPad((32, 32, 16))
     ready = padding(steps(meta_tensor(image)))
     with torch.no_grad():
-        logits = sliding_window_inference(ready[None], (32, 32, 8), 2, plain_network(folder), 0.5, "gaussian")[0]
+        logits = sliding_window_inference(
+            ready.as_tensor()[None], (32, 32, 8), 2, plain_network(folder), 0.5, "gaussian"
+        )[0]
     shares = MetaTensor(logits.softmax(dim=0), affine=ready.affine, applied_operations=ready.applied_operations)
     expected = steps.inverse(padding.inverse(shares)).as_tensor().numpy().transpose(0, 3, 2, 1)
     found = segmenter.probabilities(image)

@@ -106,6 +106,32 @@ def test_one_patch_at_its_own_spacing_is_the_plain_network(tmp_path: Path, resid
     assert len(np.unique(labels)) >= 3
 
 
+THICK, EVEN = ((44, 38, 9), (1.1, 1.2, 5.0)), ((44, 38, 30), (1.1, 1.2, 1.4))
+
+
+@pytest.mark.parametrize(
+    ("plans", "grid", "options", "counts"),
+    [
+        ({}, THICK, {}, (7241, 6, 0, 1317, 6484)),
+        ({}, THICK, {"mirror_axes": (0, 1, 2), "folds": 2}, (6984, 10, 0, 7402, 652)),
+        ({"residual": True}, THICK, {}, (6984, 1977, 739, 1885, 3463)),
+        ({"configuration": "2d"}, THICK, {"mirror_axes": (0, 1), "configuration": "2d"}, (7722, 0, 3750, 3576, 0)),
+        ({"use_mask_for_norm": [True]}, EVEN, {}, (18281, 25, 0, 5237, 26617)),
+    ],
+    ids=["thick", "mirrored-two-folds", "residual", "2d", "masked-transposed"],
+)
+def test_the_whole_way_gives_the_labels_of_nnunets_own_predictor(
+    tmp_path: Path, plans: dict[str, Any], grid: Any, options: dict[str, Any], counts: tuple[int, ...]
+) -> None:
+    """Voxels per class as nnunetv2 2.8.1 gave them for the same folders, its sums kept in float32 as ours are."""
+    made = nnunet_plans(**plans)
+    if "use_mask_for_norm" in plans:
+        made |= {"transpose_forward": [1, 0, 2], "transpose_backward": [1, 0, 2]}
+    segmenter, image = added(tmp_path, nnunet_folder(tmp_path, made, **options)), lumpy_image(*grid)
+    classes = segmenter.logits(sitk.GetArrayFromImage(image), image.GetSpacing()[::-1]).argmax(axis=0)
+    assert np.bincount(classes.ravel(), minlength=5) == pytest.approx(counts, abs=8)
+
+
 @pytest.mark.parametrize("configuration", ["2d", "3d_fullres", "3d_lowres"])
 def test_labels_come_back_on_the_grid_of_the_image(tmp_path: Path, configuration: str) -> None:
     segmenter = added(tmp_path, nnunet_folder(tmp_path, configuration=configuration))

@@ -11,7 +11,7 @@ import pytest
 from paraspinal.core.errors import ModelError
 from paraspinal.core.files import sha256_file
 from paraspinal.models.muscles_card import NAME, VERSION
-from paraspinal.models.registry import COLUMNS, ModelEntry, find, list_models, register, resolve
+from paraspinal.models.registry import COLUMNS, ModelEntry, find, known_models, list_models, register, resolve
 
 
 @pytest.fixture
@@ -41,6 +41,16 @@ def test_registered_model_resolves_to_its_files(resources: Path) -> None:
 def test_anything_but_name_at_version_is_unknown(resources: Path, identifier: str) -> None:
     with pytest.raises(ModelError, match="there is no model"):
         find(identifier, resources)
+
+
+def test_shipped_models_stay_at_hand_beside_a_folder_of_ones_own(resources: Path) -> None:
+    shipped = list_models()[0]
+    assert resolve(shipped.identifier, resources) == shipped
+    assert [e.identifier for e in known_models(resources)] == ["toy@1.0.0", *(e.identifier for e in list_models())]
+    own = find("toy@1.0.0", resources)
+    register(ModelEntry(shipped.name, shipped.version, "muscles", own.weights, own.sha256, "MIT", own.card), resources)
+    assert resolve(shipped.identifier, resources).weights == own.weights
+    assert len(known_models(resources)) == 1 + len(list_models())
 
 
 def test_altered_weights_are_refused(resources: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from paraspinal.core.errors import ModelError
-from paraspinal.models.checkpoint import load_tensors, read_checkpoint
+from paraspinal.models.checkpoint import load_tensors, read_checkpoint, save_tensors
 from paraspinal.models.losses import HEATMAP_WEIGHT, heatmap_loss, segmentation_loss
 from paraspinal.models.network import NetworkSpec, build_network
 from paraspinal.models.recipes import Recipe
@@ -79,6 +79,12 @@ def test_a_run_killed_in_its_second_phase_ends_with_the_same_weights(tmp_path: P
     train_phases(Squares(), phases, tmp_path / "parts", spec=SPEC, stop_after=5)  # 3 of 3, then 5 of 12
     parts = train_phases(Squares(), phases, tmp_path / "parts", spec=SPEC)
     assert parts.read_bytes() == whole.read_bytes()
+
+
+def test_no_phase_begins_before_the_one_before_has_ended(tmp_path: Path) -> None:
+    phases = (SCHEDULE, replace(SCHEDULE, steps=2))
+    assert train_phases(Squares(), phases, tmp_path, spec=SPEC, stop_after=5).parent.name == "phase-1"
+    assert train_phases(Squares(), phases, tmp_path, spec=SPEC).parent.name == "phase-2"
 
 
 def test_a_run_does_not_continue_from_another_start(tmp_path: Path) -> None:
@@ -150,3 +156,13 @@ def test_a_pickle_is_refused(tmp_path: Path) -> None:
     torch.save({"weights": torch.zeros(2)}, tmp_path / "weights.safetensors")
     with pytest.raises(ModelError, match="not a safetensors file"):
         load_tensors(tmp_path / "weights.safetensors")
+
+
+def test_truncated_weights_and_a_missing_gpu_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_tensors(tmp_path / "whole", {"a": torch.zeros(64)}, {})
+    (tmp_path / "cut").write_bytes((tmp_path / "whole").read_bytes()[:-1])
+    with pytest.raises(ModelError, match="truncated"):
+        load_tensors(tmp_path / "cut")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ModelError, match="no usable GPU"):
+        train(Squares(), 12, tmp_path, 3, schedule=SCHEDULE, spec=SPEC, device="cuda")

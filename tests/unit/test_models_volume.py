@@ -37,6 +37,6 @@ def test_images_without_anatomy_have_a_reason(image: sitk.Image, reason: str) ->
 def test_one_slice_is_an_image_and_an_enormous_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     require_anatomy(noise(20, 20, 1))
     monkeypatch.setattr(volume, "MAX_VOXELS", 1000)
-    with pytest.raises(DataError, match="BAD_SPACING: more than 0 million voxels"):
+    with pytest.raises(DataError, match="SEG_IMPLAUSIBLE: more than 0 million voxels"):
         require_possible(noise(11, 10, 10))
     require_possible(noise(10, 10, 10))

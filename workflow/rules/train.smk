@@ -13,14 +13,15 @@ rule train_model:
         "logs/train/{task}.log",
     benchmark:
         "benchmarks/train/{task}.tsv"
-    conda:
-        "../../envs/segment.yaml"
     wildcard_constraints:
         task="muscles|spine",
+    conda:
+        "../../envs/segment.yaml"
     threads: settings.segment.threads
     resources:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 480 * attempt,
+        gpu=1 if settings.segment.device == "cuda" else 0,
     params:
         **train_params(settings),
     shell:

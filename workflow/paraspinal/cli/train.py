@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from paraspinal.core.errors import ConfigError
 from paraspinal.core.settings import load_settings, read_config
@@ -24,7 +24,9 @@ def add_parser(subs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     where.add_argument("--results", type=Path, help="results folder whose configuration says what to train")
     train.add_argument("--steps", type=int, help="optimiser steps (default: those of the recipe)")
     train.add_argument("--seed", type=int, help="seed of the samples (default: that of the recipe)")
-    train.add_argument("--threads", type=int, default=1)
+    train.add_argument("--threads", type=int, default=1, help="CPU threads of the network (default: 1)")
+    train.add_argument("--workers", type=int, default=0, help="processes that make samples (default: none beside)")
+    train.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     own = train.add_argument_group("with a labelled cohort (muscles only)")
     own.add_argument("--cohort", type=Path, help="sheet: image, labels, person, centre, role, contrast; optionally fat")
     own.add_argument("--label-values", type=Path, help="sheet: value, label (default: codes of resources/labels.tsv)")
@@ -42,20 +44,21 @@ def run(arguments: argparse.Namespace) -> None:
     """Train, or continue where a killed run left off."""
     from paraspinal.models.recipes import train_task
 
+    options = {"threads": arguments.threads, "workers": arguments.workers, "device": arguments.device}
     if arguments.results:
-        _run_configured(arguments)
+        _run_configured(arguments, options)
     elif arguments.cohort is None:
-        train_task(arguments.task, arguments.out, steps=arguments.steps, seed=arguments.seed, threads=arguments.threads)
+        train_task(arguments.task, arguments.out, steps=arguments.steps, seed=arguments.seed, **options)
     else:
         folder = load_settings(read_config(None, {})).models_path
         values, share = arguments.label_values, arguments.synthetic_share
         plan = _plan(arguments.task, arguments.cohort, values, arguments.name, arguments.start, folder, share)
         roles = dict(_centre_role(assignment) for assignment in arguments.centre_role)
         plan = replace(plan, centre_roles=roles, licence=arguments.licence)
-        _train(plan, arguments.out, arguments.steps, arguments.seed, arguments.threads)
+        _train(plan, arguments.out, arguments.steps, arguments.seed, options)
 
 
-def _run_configured(arguments: argparse.Namespace) -> None:
+def _run_configured(arguments: argparse.Namespace, options: dict[str, Any]) -> None:
     """Train what the configuration of a run says; its sheets stay in the private folder."""
     from paraspinal.cohort.runs import settings_of
     from paraspinal.models.recipes import train_task
@@ -63,13 +66,14 @@ def _run_configured(arguments: argparse.Namespace) -> None:
     results = arguments.results.absolute()
     settings = settings_of(results)
     told, out = settings.train, results / "train" / arguments.task
+    options = options | {"device": settings.segment.device}
     if not told.cohort_sheet:
-        train_task(arguments.task, out, steps=told.steps or None, threads=arguments.threads)
+        train_task(arguments.task, out, steps=told.steps or None, **options)
         return
     values = Path(told.label_sheet) if told.label_sheet else None
     sheet, start = Path(told.cohort_sheet), told.start_model or None
     plan = _plan(arguments.task, sheet, values, told.name, start, settings.models_path, told.synthetic_frac)
-    _train(plan, out, told.steps, arguments.seed, arguments.threads)
+    _train(plan, out, told.steps, arguments.seed, options)
 
 
 def _plan(
@@ -92,12 +96,12 @@ def _centre_role(assignment: str) -> tuple[str, Role]:
     return centre, Role(role)
 
 
-def _train(plan: CohortPlan, out: Path, steps: int | None, seed: int | None, threads: int) -> None:
+def _train(plan: CohortPlan, out: Path, steps: int | None, seed: int | None, options: dict[str, Any]) -> None:
     from paraspinal.models.cohort_training import train_cohort
     from paraspinal.models.recipes import Recipe
 
     recipe = Recipe(plan.schedules())
     recipe = recipe.with_steps(steps) if steps else recipe
     recipe = recipe if seed is None else recipe.with_seed(seed)
-    entry = train_cohort(replace(plan, phases=recipe.phases), out, threads)
+    entry = train_cohort(replace(plan, phases=recipe.phases), out, **options)
     print(f"{entry.identifier} sha256 {entry.sha256}")

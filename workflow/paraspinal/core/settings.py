@@ -20,6 +20,9 @@ PRIVATE = {
 }
 """Keys that, like ``input``, name files of the user's that may name people."""
 
+PRIVATE = {"ingest": SHEETS, "train": ("cohort_sheet", "label_sheet")}
+"""Keys that, like ``input``, name files of the user's that may name people."""
+
 
 @dataclass(frozen=True)
 class IngestSettings:
@@ -80,6 +83,18 @@ class AgreementSettings:
     margin_size_pct: float
     margin_dixon_fi_pp: float
     margin_t1t2_fi_pp: float
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Training a model."""
+
+    cohort_sheet: str
+    label_sheet: str
+    name: str
+    start_model: str
+    synthetic_frac: float
+    steps: int
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,9 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safetensors.safe_open(path, framework="pt") as handle:
             return {k: handle.get_tensor(k) for k in handle.keys()}, dict(handle.metadata() or {})  # noqa: SIM118
     except safetensors.SafetensorError as error:
-        raise ModelError("the weights are not a safetensors file", hint="pickled weights are never loaded") from error
+        raise ModelError(
+            "the weights are truncated, or not a safetensors file", hint="pickled weights are never loaded"
+        ) from error
 
 
 def tensors_digest(tensors: dict[str, Tensor]) -> str:

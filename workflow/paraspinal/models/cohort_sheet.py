@@ -94,9 +94,9 @@ def _keep_apart(cases: tuple[Case, ...]) -> None:
     for person in {case.person for case in cases}:
         own = [case for case in cases if case.person == person]
         if len({case.role for case in own}) > 1:
-            rows = _list(case.row for case in own)
+            where = _list(case.row for case in own)
             raise ConfigError(
-                f"leakage: rows {rows} of the cohort sheet are one person in different roles",
+                f"leakage: rows {where} of the cohort sheet are one person in different roles",
                 hint="a person has one role",
             )
     for centre in {case.centre for case in cases if case.role is Role.EXTERNAL}:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ Array = npt.NDArray[np.float32]
 
 
 class Identity(Protocol):
-    """What is recorded of the model a label map came from."""
+    """Which model it is."""
 
     @property
     def identifier(self) -> str:
@@ -39,13 +39,18 @@ class Identity(Protocol):
         """Hash of the weights file, which holds everything that decides the result."""
         ...
 
+    @property
+    def card(self) -> ModelCard:
+        """What the model says of itself."""
+        ...
+
 
 class Segmenter(Protocol):
     """Outlines muscles; build once, use for many scans."""
 
     @property
-    def model(self) -> Any:
-        """The model's :class:`Identity`."""
+    def model(self) -> Identity:
+        """The model the labels come from."""
         ...
 
     def segment(self, image: sitk.Image) -> SegmentationResult:
@@ -76,10 +81,11 @@ def load_muscles(identifier: str, device: str = "cpu", threads: int = 1, resourc
     entry = find(identifier, resources)
     if entry.task != "muscles":
         raise ModelError(f"{identifier} outlines no muscles", hint="name a model whose task is muscles")
-    if kind_of(read_card(resolve(identifier, resources).card)) == "paraspinal":
+    kind = kind_of(read_card(entry.card))
+    if kind == "paraspinal":
         return MuscleSegmenter(load_model(identifier, device, threads, resources))
     model = load_foreign(identifier, device, threads, resources)
-    if kind_of(model.card) == "nnunet":
+    if kind == "nnunet":
         from paraspinal.models.nnunet import NnUNetSegmenter
 
         return NnUNetSegmenter(model)

@@ -20,6 +20,9 @@ from paraspinal.models.volume import require_anatomy
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
+AXIS_LABELS = (("L", "R"), ("P", "A"), ("I", "S"))
+"""Names of the directions of RAS axes; MONAI wants them said."""
+
 _INFERERS = {"SlidingWindowInferer": SlidingWindowInferer, "SliceInferer": SliceInferer}
 
 
@@ -78,6 +81,8 @@ def _transform(step: dict[str, Any]) -> Any:
     if step["name"] not in TRANSFORMS:
         raise ModelError(f"preprocessing by {step['name']} is not supported")
     arguments = dict(step["arguments"])
+    if step["name"] == "Orientationd":
+        arguments["labels"] = AXIS_LABELS
     return getattr(transforms, step["name"].removesuffix("d"))(**arguments)
 
 

@@ -87,17 +87,17 @@ def build_task(name: str) -> Task:
 
 
 def train_task(
-    name: str, out_folder: Path, *, steps: int | None = None, seed: int | None = None, threads: int = 1
+    name: str, out_folder: Path, *, steps: int | None = None, seed: int | None = None, threads: int = 1, **options: Any
 ) -> Path:
     """Train a model by its recipe, or continue where a killed run left off; returns the exported weights.
 
     The model lies in ``out_folder/resources`` with a registry of its own. Steps or seed other than the
-    recipe's make another model; they are kept in its card.
+    recipe's make another model; they are kept in its card. ``options`` go to the training loop.
     """
     task, recipe = build_task(name), RECIPES[name]
     recipe = recipe.with_steps(steps) if steps else recipe
     recipe = recipe if seed is None else recipe.with_seed(seed)
-    checkpoint = train_phases(task, recipe.phases, out_folder, threads)
+    checkpoint = train_phases(task, recipe.phases, out_folder, threads, **options)
     resources = out_folder / "resources"
     resources.mkdir(exist_ok=True)
     if name == "muscles":

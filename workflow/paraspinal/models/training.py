@@ -24,6 +24,7 @@ from torch import Tensor
 
 from paraspinal.core.errors import ModelError
 from paraspinal.models.checkpoint import Checkpoint, read_checkpoint, tensors_digest, write_checkpoint
+from paraspinal.models.inference import check_device
 from paraspinal.models.losses import heatmap_loss, segmentation_loss
 from paraspinal.models.network import NetworkSpec, UNet, build_network, has_fast_bfloat16
 from paraspinal.models.task import Sample, Task
@@ -115,7 +116,10 @@ def train_phases(
             initial=initial,
             **options,
         )
-        initial = read_checkpoint(checkpoint).average
+        reached = read_checkpoint(checkpoint)
+        if reached.description["step"] < schedule.steps:
+            break
+        initial = reached.average
     return checkpoint
 
 
@@ -144,6 +148,7 @@ def train(
     With ``resume`` a checkpoint of the same schedule, start and data in ``out_folder`` is continued; another
     one raises ModelError. Deterministic for a seed on one machine with a fixed thread count.
     """
+    check_device(device)
     schedule = schedule or Schedule(steps=steps, seed=seed)
     spec = spec or NetworkSpec(task.n_inputs, len(task.class_names), len(task.heatmap_names))
     torch.set_num_threads(threads)

@@ -18,7 +18,7 @@ MIN_IN_PLANE_PIXELS = 16
 def require_possible(image: sitk.Image) -> None:
     """Raise DataError, with its reason, for an image too large for a scan of the lumbar spine."""
     if image.GetNumberOfPixels() > MAX_VOXELS:
-        raise DataError(Reason.BAD_SPACING, f"more than {MAX_VOXELS // 10**6} million voxels")
+        raise DataError(Reason.SEG_IMPLAUSIBLE, f"more than {MAX_VOXELS // 10**6} million voxels")
 
 
 def require_anatomy(image: sitk.Image) -> None:
