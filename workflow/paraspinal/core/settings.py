@@ -98,18 +98,6 @@ class TrainSettings:
 
 
 @dataclass(frozen=True)
-class TrainSettings:
-    """Training a model."""
-
-    cohort_sheet: str
-    label_sheet: str
-    name: str
-    start_model: str
-    synthetic_frac: float
-    steps: int
-
-
-@dataclass(frozen=True)
 class BreakerSettings:
     """When so much fails that the cohort cannot be trusted."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from paraspinal.core.columns import BOOL, FLOAT, INT, TEXT
 from paraspinal.core.errors import ConfigError
-from paraspinal.core.schemas import BOOL, FLOAT, INT, TEXT
 from paraspinal.core.tables import Column, Table
 
 _UNIT = "unit of the measure"

@@ -76,7 +76,7 @@ def bootstrap_means(values: NDArray[np.float64], resamples: int = RESAMPLES, see
     rng = np.random.default_rng(seed)
     step = max(1, CHUNK // len(values))
     means = [
-        values[rng.integers(0, len(values), (min(step, resamples - start), len(values)))].mean(axis=1)
+        values[rng.integers(0, len(values), (min(step, resamples - start), len(values)), dtype=np.int32)].mean(axis=1)
         for start in range(0, resamples, step)
     ]
     return np.sort(np.concatenate(means))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paraspinal.core.schemas import BOOL, FLOAT, INT, STATE, TEXT
+from paraspinal.core.columns import BOOL, FLOAT, INT, STATE, TEXT
 from paraspinal.core.tables import Column, Table
 
 OVERLAP_MEASURES = ("dsc", "hd95_mm", "assd_mm", "nsd_1mm", "nsd_2mm")

@@ -72,7 +72,7 @@ def dice_by_muscle(overlap: pd.DataFrame, folder: Path) -> str:
         jitter = np.random.default_rng(place).uniform(-0.16, 0.16, len(values))
         panel.plot(values, place + jitter, **_dots(len(values)))
     panel.set_yticks(places, [f"{name}  (n = {len(values)})" for name, values in groups])
-    panel.set_xlim(min(0.5, *(float(values.min()) - 0.02 for _, values in groups)), 1.005)
+    panel.set_xlim(min(0.8, *(float(values.min()) - 0.02 for _, values in groups)), 1.005)
     panel.set_xlabel("Dice overlap with the reference")
     _plain(panel)
     panel.grid(axis="x", color="#dddddd", linewidth=0.6)
@@ -110,6 +110,7 @@ def _points(panel: Any, values: pd.DataFrame, row: Row, title: str) -> None:
     panel.set_xlabel("mean of reference and prediction", fontsize=7)
     panel.set_ylabel("prediction - reference", fontsize=7)
     panel.tick_params(labelsize=7)
+    panel.locator_params(axis="x", nbins=5)
     _plain(panel)
 
 
