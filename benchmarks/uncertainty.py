@@ -39,7 +39,7 @@ REAL_OTHERS = {
     "abdomen": "abdomen_unlabelled/*.nii.gz",
 }
 
-SCORES = ("spread", "entropy", "flip_disagreement")
+SCORES = ("entropy", "flip_disagreement")
 
 
 def main() -> None:

@@ -15,7 +15,6 @@ from paraspinal.models.checkpoint import Checkpoint, write_checkpoint
 from paraspinal.models.evaluate import MUSCLES_MODEL
 from paraspinal.models.inference import (
     LoadedModel,
-    body_window,
     check_device,
     load_model,
     predict_slices,
@@ -81,11 +80,11 @@ def test_label_map_has_the_native_grid(toy: LoadedModel, image: sitk.Image) -> N
     assert len(found) >= 2
     assert found == set(result.uncertainty) == set(result.flip_disagreement)
     assert all(0.0 < value <= 1.0 for value in result.uncertainty.values())
-    assert found == set(result.spread) == set(result.slice_spread)
-    for code, values in result.slice_spread.items():
+    assert found == set(result.slice_disagreement)
+    for code, values in result.slice_disagreement.items():
         assert len(values) == image.GetSize()[2]
         assert all(value is None or 0.0 <= value <= 1.0 for value in values)
-        assert 0.0 <= result.spread[code] <= 1.0
+        assert 0.0 <= result.flip_disagreement[code] <= 1.0
 
 
 def test_the_way_an_image_is_stored_does_not_matter(toy: LoadedModel, image: sitk.Image) -> None:
@@ -161,17 +160,6 @@ def test_small_and_distant_pieces_go_and_near_ones_stay() -> None:
     assert np.count_nonzero(classes == 2) == 1
 
 
-def test_body_window_holds_the_body_and_fits_the_network() -> None:
-    slices = np.zeros((2, 240, 256), dtype=np.float32)
-    slices[1, 30:170, 60:230] = 100.0
-    rows, columns = body_window(slices)
-    assert rows.start <= 24
-    assert rows.stop >= 176
-    assert columns.start <= 54
-    assert columns.stop >= 236
-    assert (rows.stop - rows.start) % 16 == (columns.stop - columns.start) % 16 == 0
-
-
 def export(tmp_path: Path, card: ModelCard, names: tuple[str, ...]) -> None:
     network = build_network(SPEC)
     weights = network.state_dict()
@@ -223,7 +211,7 @@ def test_shipped_model_finds_the_muscles_of_a_phantom_on_their_sides() -> None:
     image.SetOrigin((x[0], y[0], z[0]))
     result = segment_muscles(model, image)
     assert result.objection is None
-    assert max(result.spread.values()) < 0.3
+    assert max(result.flip_disagreement.values()) < 0.3
     found = sitk.GetArrayFromImage(result.label_map)
     for entry in card_labels(MUSCLE_CLASSES)[1:]:
         truth, mine = label == entry.code, found == entry.code

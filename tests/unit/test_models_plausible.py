@@ -10,7 +10,7 @@ from paraspinal.models.corrupted import CORRUPTIONS, WRONG_BODIES, wrong_body
 from paraspinal.models.evaluate import MUSCLES_MODEL
 from paraspinal.models.inference import LoadedModel, MuscleSegmenter, load_model
 from paraspinal.models.muscle_synthesis import MUSCLE_CLASSES
-from paraspinal.models.plausible import MAX_SPREAD, MIN_BACK_AREA_MM2, judge, objection
+from paraspinal.models.plausible import MAX_DISAGREEMENT, MIN_BACK_AREA_MM2, judge, objection
 
 SPACING_MM = (4.0, 2.0, 2.0)
 PLACES = {"multifidus": (40, 8), "erector_spinae": (40, 20), "psoas_major": (15, 14), "quadratus_lumborum": (25, 26)}
@@ -34,7 +34,7 @@ def calm(value: float = 0.05) -> dict[str, float]:
 def test_a_back_is_plausible() -> None:
     finding = judge(back(), MUSCLE_CLASSES, SPACING_MM, calm())
     assert finding.back_area_mm2 == pytest.approx(2 * 12 * 10 * 4.0)
-    assert finding.spread == pytest.approx(0.05)
+    assert finding.disagreement == pytest.approx(0.05)
     assert objection(finding) is None
 
 
@@ -45,7 +45,7 @@ def test_half_a_back_is_plausible_too() -> None:
 
 
 def test_looks_that_disagree_are_an_objection() -> None:
-    finding = judge(back(), MUSCLE_CLASSES, SPACING_MM, calm(MAX_SPREAD + 0.01))
+    finding = judge(back(), MUSCLE_CLASSES, SPACING_MM, calm(MAX_DISAGREEMENT + 0.01))
     assert "disagree" in (objection(finding) or "")
 
 

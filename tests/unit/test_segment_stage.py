@@ -56,7 +56,7 @@ def result_with(codes: tuple[int, ...], objection: str | None = None) -> Segment
     labels.reshape(-1)[: len(codes)] = codes
     each = dict.fromkeys(codes, 0.1)
     slices: dict[int, list[float | None]] = {code: [0.1, None] for code in codes}
-    return SegmentationResult(sitk.GetImageFromArray(labels), each, each, each, slices, objection)
+    return SegmentationResult(sitk.GetImageFromArray(labels), each, each, slices, objection)
 
 
 def work_for(tmp_path: Path, result: SegmentationResult) -> FakeWork:
@@ -73,7 +73,7 @@ def test_doubts_are_recorded_per_muscle_and_slice(tmp_path: Path, row: Row) -> N
     names = {LABEL_UNCERTAINTY.field(i).name for i in range(LABEL_UNCERTAINTY.num_fields)}
     for one in found["uncertainty"]:
         assert set(one) == names
-        assert (one["spread"], one["slice_spread"]) == (0.1, [0.1, None])
+        assert (one["flip_disagreement"], one["slice_disagreement"]) == (0.1, [0.1, None])
 
 
 def test_what_is_no_back_is_refused_and_nothing_is_saved(tmp_path: Path, row: Row) -> None:

@@ -149,8 +149,7 @@ LABEL_UNCERTAINTY = pa.struct(
         ("label", INT),
         ("entropy", FLOAT),
         ("flip_disagreement", FLOAT),
-        ("spread", FLOAT),
-        ("slice_spread", pa.list_(FLOAT)),
+        ("slice_disagreement", pa.list_(FLOAT)),
     ]
 )
 SLAB = pa.struct(

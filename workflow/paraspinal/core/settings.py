@@ -20,9 +20,6 @@ PRIVATE = {
 }
 """Keys that, like ``input``, name files of the user's that may name people."""
 
-PRIVATE = {"ingest": SHEETS, "train": ("cohort_sheet", "label_sheet")}
-"""Keys that, like ``input``, name files of the user's that may name people."""
-
 
 @dataclass(frozen=True)
 class IngestSettings:

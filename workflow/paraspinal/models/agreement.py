@@ -1,4 +1,4 @@
-"""How far several looks at one image agree on every muscle, in the whole image and slice by slice."""
+"""How far two looks at one image differ about every muscle, in the whole image and slice by slice."""
 
 from __future__ import annotations
 
@@ -19,12 +19,6 @@ def disagreement(one: ClassMap, other: ClassMap, n_classes: int) -> tuple[Double
     return _one_minus_dice(shared.sum(axis=0), total.sum(axis=0)), _one_minus_dice(shared, total)
 
 
-def spread(looks: list[ClassMap], consensus: ClassMap, n_classes: int) -> tuple[Doubles, Doubles]:
-    """Average the disagreement of each look with the consensus; shapes and NaN as in :func:`disagreement`."""
-    whole, by_slice = zip(*(disagreement(look, consensus, n_classes) for look in looks), strict=True)
-    return _mean(np.stack(whole)), _mean(np.stack(by_slice))
-
-
 def _count(classes: ClassMap, n_classes: int) -> npt.NDArray[np.int64]:
     """Pixels of every class in every slice (N, L)."""
     codes = np.arange(len(classes))[:, None, None] * n_classes + classes
@@ -33,9 +27,3 @@ def _count(classes: ClassMap, n_classes: int) -> npt.NDArray[np.int64]:
 
 def _one_minus_dice(shared: npt.NDArray[np.int64], total: npt.NDArray[np.int64]) -> Doubles:
     return np.where(total > 0, 1.0 - 2.0 * shared / np.maximum(total, 1), np.nan)
-
-
-def _mean(values: Doubles) -> Doubles:
-    known = np.isfinite(values)
-    sums = np.where(known, values, 0.0).sum(axis=0)
-    return np.where(known.any(axis=0), sums / np.maximum(known.sum(axis=0), 1), np.nan)

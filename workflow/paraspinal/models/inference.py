@@ -18,16 +18,16 @@ from scipy import ndimage
 from paraspinal.core.errors import DataError, ModelError
 from paraspinal.core.paths import RESOURCES
 from paraspinal.core.vocab import Reason
-from paraspinal.models.agreement import ClassMap, disagreement, spread
+from paraspinal.models.agreement import ClassMap, disagreement
 from paraspinal.models.card import ModelCard, check_order, read_card
 from paraspinal.models.checkpoint import load_tensors
 from paraspinal.models.network import NetworkSpec, UNet, build_network
 from paraspinal.models.normalise import input_channels
 from paraspinal.models.plausible import judge, objection
-from paraspinal.models.preprocess import AXIAL_FRAME, MIN_SHAPE, STRIDE, SliceGrid, slice_grid
+from paraspinal.models.preprocess import AXIAL_FRAME, SliceGrid, slice_grid
 from paraspinal.models.registry import resolve
-from paraspinal.models.views import FURTHER_VIEWS, View, Window, muscle_region, onto, same_region
 from paraspinal.models.weights import CLASS_NAMES_KEY, HEATMAP_NAMES_KEY, split_names
+from paraspinal.models.windows import Window, body_window, muscle_region
 
 Array = npt.NDArray[np.float32]
 
@@ -41,11 +41,6 @@ MAX_STRAY_MM = 10.0
 """A piece this far outside the box around a muscle is not the muscle: bowel beside the psoas, a kidney."""
 
 MIN_PROBABILITY = 1e-7  # keeps the logarithm finite
-
-BODY_FRAC = 0.04
-"""A pixel belongs to the body if it is brighter than this share of the volume's 99th percentile."""
-
-BODY_MARGIN_PIXELS = 6
 
 MAX_VOXELS = 120_000_000
 """An image with more voxels than this (a 400 x 400 x 60 scan has 9.6 million) is no lumbar scan and fits no memory."""
@@ -75,16 +70,14 @@ class SegmentationResult:
 
     ``uncertainty``: per label code present, mean softmax entropy over its voxels, 0 (sure) .. 1 (no
     idea). ``flip_disagreement``: 1 - Dice between the image and its mirror image, per label code.
-    ``spread``: mean of 1 - Dice between each look at the image and their mean, per label code;
-    ``slice_spread``: the same slice by slice, caudal first, None where the muscle is not in the slice.
+    ``slice_disagreement``: the same slice by slice, caudal first, None where neither has the muscle.
     ``objection``: why this cannot be a lumbar back, None where nothing speaks against it.
     """
 
     label_map: sitk.Image
     uncertainty: dict[int, float]
     flip_disagreement: dict[int, float]
-    spread: dict[int, float] = field(default_factory=dict)
-    slice_spread: dict[int, list[float | None]] = field(default_factory=dict)
+    slice_disagreement: dict[int, list[float | None]] = field(default_factory=dict)
     objection: str | None = None
 
 
@@ -150,98 +143,54 @@ class MuscleSegmenter:
         DataError for an image that is constant, not a scalar volume, or too small to hold anatomy.
         """
         grid = _plan(image)
-        probabilities, window, looks = self._look(image, grid)
+        slices = grid.to_slices(image)
+        window = body_window(slices)
+        inputs = np.stack([input_channels(s) for s in slices[(slice(None), *window)]])
+        probabilities, looks = self._look(inputs)
         sigma = SMOOTHING_SD_MM / grid.spacing_mm[0]
         probabilities = ndimage.gaussian_filter1d(probabilities, sigma, axis=0, mode="nearest", truncate=3.0)
         n_classes = len(self._codes)
-        consensus = probabilities.argmax(axis=1).astype(np.uint8)
-        flips, _ = disagreement(looks[0], looks[-1], n_classes)
-        spreads, slice_spreads = spread(looks, consensus, n_classes)
         classes, entropy = _to_native(grid, window, probabilities)
         remove_stray_pieces(classes, grid.spacing_mm, n_classes)
         counts = np.bincount(classes.ravel(), minlength=n_classes)
         totals = np.bincount(classes.ravel(), weights=entropy.ravel(), minlength=n_classes)
         present = {c: int(self._codes[c]) for c in range(1, n_classes) if counts[c]}
-        unsure = {c: float(np.nan_to_num(spreads[c], nan=1.0)) for c in present}
+        whole, by_slice = disagreement(*looks, n_classes)
         names = self.model.card.class_names
-        finding = judge(classes, names, grid.spacing_mm, {names[c]: value for c, value in unsure.items()})
+        finding = judge(classes, names, grid.spacing_mm, {names[c]: float(whole[c]) for c in present})
         label_map = sitk.GetImageFromArray(np.ascontiguousarray(grid.axes.backward(self._codes[classes])))
         label_map.CopyInformation(image)
         return SegmentationResult(
             label_map,
             {code: float(totals[c] / counts[c]) for c, code in present.items()},
-            {code: float(np.nan_to_num(flips[c], nan=1.0)) for c, code in present.items()},
-            {code: unsure[c] for c, code in present.items()},
-            {code: [None if np.isnan(v) else float(v) for v in slice_spreads[:, c]] for c, code in present.items()},
+            {code: float(whole[c]) for c, code in present.items()},
+            {code: [None if np.isnan(v) else float(v) for v in by_slice[:, c]] for c, code in present.items()},
             objection(finding),
         )
 
-    def _look(self, image: sitk.Image, grid: SliceGrid) -> tuple[Array, Window, list[ClassMap]]:
-        """Average all looks at the image.
+    def _look(self, inputs: Array) -> tuple[Array, tuple[ClassMap, ClassMap]]:
+        """Look at the slices (N, C, H, W) and at their mirror images where the first look found muscle.
 
-        Returns class probabilities (N, L, H, W) in a window of the canvas of ``grid``, that window, and the
-        class map each look makes there, the first one first and its mirror image last.
+        Returns the mean class probabilities (N, L, H, W) and the class map (N, H, W) of either look.
         """
-        window, probabilities = self._first_look(image, grid)
+        probabilities, _ = predict_slices(self.model, inputs)
         first = probabilities.argmax(axis=1).astype(np.uint8)
-        found = muscle_region(probabilities)
+        found = muscle_region(first)
         if found is None:
-            return probabilities, window, [first, first]
-        looks = []
+            return probabilities, (first, first)
         region = (slice(None), slice(None), *found)
-        place = tuple(slice(w.start + r.start, w.start + r.stop) for w, r in zip(window, found, strict=True))
-        total = probabilities[region].copy()
-        for view in FURTHER_VIEWS:
-            one = self._further_look(image, grid, (place[0], place[1]), view)
-            seen = first.copy()
-            seen[(slice(None), *found)] = one.argmax(axis=1)
-            looks.append(seen)
-            total += one
-        probabilities[region] = total / np.float32(1 + len(FURTHER_VIEWS))
-        return probabilities, window, [first, *looks[1:], looks[0]]
-
-    def _first_look(self, image: sitk.Image, grid: SliceGrid) -> tuple[Window, Array]:
-        slices = grid.to_slices(image)
-        window = body_window(slices)
-        inputs = np.stack([input_channels(s) for s in slices[(slice(None), *window)]])
-        return window, predict_slices(self.model, inputs)[0]
-
-    def _further_look(self, image: sitk.Image, grid: SliceGrid, place: Window, view: View) -> Array:
-        """Class probabilities (N, L, H, W) of one view at ``place`` on the canvas of ``grid``."""
-        other = slice_grid(image, AXIAL_FRAME, pixel_mm=view.pixel_mm)
-        slices = other.to_slices(image)
-        seen = same_region(place, grid, other)
-        # Normalised over the whole slice, as in the first look, then cut.
-        inputs = np.stack([input_channels(s)[(slice(None), *seen)] for s in slices])
-        if not view.is_mirrored:
-            probabilities, _ = predict_slices(self.model, inputs)
-        else:
-            mirrored, _ = predict_slices(self.model, inputs[..., ::-1])
-            probabilities = mirrored[:, self._swap, :, ::-1]
-        return onto(probabilities, seen, other, place, grid)
+        mirrored, _ = predict_slices(self.model, inputs[region][..., ::-1])
+        other = mirrored[:, self._swap, :, ::-1]
+        second = first.copy()
+        second[(slice(None), *found)] = other.argmax(axis=1)
+        probabilities[region] += other
+        probabilities[region] *= 0.5
+        return probabilities, (first, second)
 
 
 def segment_muscles(model: LoadedModel, image: sitk.Image) -> SegmentationResult:
     """Segment one image; for many build a :class:`MuscleSegmenter`."""
     return MuscleSegmenter(model).segment(image)
-
-
-def body_window(slices: Array) -> tuple[slice, slice]:
-    """Find the rows and columns of (N, H, W) that hold the body in any slice: air need not be looked at.
-
-    Both lengths are multiples of the network's stride, as those of the slices are.
-    """
-    bright = slices.max(axis=0)
-    bright = ndimage.uniform_filter(bright, 3) > BODY_FRAC * np.percentile(bright, 99.0)
-    window = []
-    for axis, low in enumerate(MIN_SHAPE):
-        size = slices.shape[1 + axis]
-        used = np.flatnonzero(bright.any(axis=1 - axis))
-        first, last = (int(used[0]), int(used[-1])) if used.size else (0, size - 1)
-        length = min(size, -(-max(last - first + 1 + 2 * BODY_MARGIN_PIXELS, low) // STRIDE) * STRIDE)
-        start = int(np.clip((first + last + 1 - length) // 2, 0, size - length))
-        window.append(slice(start, start + length))
-    return window[0], window[1]
 
 
 def remove_stray_pieces(classes: npt.NDArray[np.uint8], spacing_mm: tuple[float, float, float], n_classes: int) -> None:
@@ -285,9 +234,7 @@ def _plan(image: sitk.Image) -> SliceGrid:
     return grid
 
 
-def _to_native(
-    grid: SliceGrid, window: tuple[slice, slice], probabilities: Array
-) -> tuple[npt.NDArray[np.uint8], Array]:
+def _to_native(grid: SliceGrid, window: Window, probabilities: Array) -> tuple[npt.NDArray[np.uint8], Array]:
     """Interpolate probabilities to native pixels, then argmax; also the normalised entropy."""
     n_classes = probabilities.shape[1]
     canvas = np.zeros((n_classes + 1, *grid.canvas), dtype=np.float32)

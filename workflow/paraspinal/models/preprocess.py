@@ -72,36 +72,29 @@ class SliceGrid:
     inner: tuple[int, int]  # rows, columns at PIXEL_MM
     padding: tuple[int, int]  # zeros before the first row and column
     canvas: tuple[int, int]  # rows, columns the network sees
-    pixel_mm: float = PIXEL_MM
 
     def to_slices(self, image: sitk.Image) -> Array:
         """Resample a scalar image into canonical slices (N, H, W) float32, zero outside."""
         volume = self.axes.forward(sitk.GetArrayViewFromImage(image)).astype(np.float32)
-        rows = resampling_matrix(self.native_shape[1], self.spacing_mm[1], self.inner[0], self.pixel_mm)
-        columns = resampling_matrix(self.native_shape[2], self.spacing_mm[2], self.inner[1], self.pixel_mm)
+        rows = resampling_matrix(self.native_shape[1], self.spacing_mm[1], self.inner[0], PIXEL_MM)
+        columns = resampling_matrix(self.native_shape[2], self.spacing_mm[2], self.inner[1], PIXEL_MM)
         slices = np.zeros((self.native_shape[0], *self.canvas), dtype=np.float32)
         slices[(slice(None), *self._window())] = rows @ volume @ columns.T
         return slices
 
     def to_native_planes(self, canvas: Array) -> Array:
         """Interpolate fields (C, H, W) of one canonical slice to its native pixels (C, rows, columns)."""
-        pixel, to_mm = self.pixel_mm, self.spacing_mm
-        rows = resampling_matrix(self.inner[0], pixel, self.native_shape[1], to_mm[1], smooth=False)
-        columns = resampling_matrix(self.inner[1], pixel, self.native_shape[2], to_mm[2], smooth=False)
+        rows = resampling_matrix(self.inner[0], PIXEL_MM, self.native_shape[1], self.spacing_mm[1], smooth=False)
+        columns = resampling_matrix(self.inner[1], PIXEL_MM, self.native_shape[2], self.spacing_mm[2], smooth=False)
         return np.asarray(rows @ canvas[(slice(None), *self._window())] @ columns.T, dtype=np.float32)
 
     def pixel_to_native(self, row: float, column: float) -> tuple[float, float]:
         """Map a canvas position (pixels) to the canonical-axis native index (row, column)."""
         result = []
         for axis, value in enumerate((row, column)):
-            centred = (value - self.padding[axis] - (self.inner[axis] - 1) / 2) * self.pixel_mm
+            centred = (value - self.padding[axis] - (self.inner[axis] - 1) / 2) * PIXEL_MM
             result.append(centred / self.spacing_mm[axis + 1] + (self.native_shape[axis + 1] - 1) / 2)
         return result[0], result[1]
-
-    def canvas_axis_mm(self, axis: int) -> npt.NDArray[np.float64]:
-        """Positions of the canvas rows (axis 0) or columns (axis 1) in mm from the middle of the image."""
-        middle = self.padding[axis] + (self.inner[axis] - 1) / 2
-        return np.asarray((np.arange(self.canvas[axis]) - middle) * self.pixel_mm, dtype=np.float64)
 
     def point_mm(self, image: sitk.Image, index: int, row: float, column: float) -> npt.NDArray[np.float64]:
         """Map a canvas position of slice ``index`` to LPS mm."""
@@ -118,12 +111,7 @@ class SliceGrid:
         return slice(top, top + height), slice(left, left + width)
 
 
-def slice_grid(
-    image: sitk.Image,
-    frame: tuple[tuple[int, ...], ...] = AXIAL_FRAME,
-    stride: int = STRIDE,
-    pixel_mm: float = PIXEL_MM,
-) -> SliceGrid:
+def slice_grid(image: sitk.Image, frame: tuple[tuple[int, ...], ...] = AXIAL_FRAME, stride: int = STRIDE) -> SliceGrid:
     """Plan the canonical slices of a 3-D scalar image; another dimension or pixel type raises DataError."""
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         raise DataError(Reason.FOURD_UNEXPECTED, "the network needs one scalar volume")
@@ -131,7 +119,7 @@ def slice_grid(
     shape, spacing = image.GetSize()[::-1], image.GetSpacing()[::-1]
     native_shape = tuple(int(shape[a]) for a in axes.order)
     spacing_mm = tuple(float(spacing[a]) for a in axes.order)
-    inner = tuple(max(1, int(np.ceil(native_shape[a] * spacing_mm[a] / pixel_mm))) for a in (1, 2))
+    inner = tuple(max(1, int(np.ceil(native_shape[a] * spacing_mm[a] / PIXEL_MM))) for a in (1, 2))
     canvas = tuple(-(-max(n, low) // stride) * stride for n, low in zip(inner, MIN_SHAPE, strict=True))
     padding = tuple((c - n) // 2 for c, n in zip(canvas, inner, strict=True))
     return SliceGrid(
@@ -141,7 +129,6 @@ def slice_grid(
         (inner[0], inner[1]),
         (padding[0], padding[1]),
         (canvas[0], canvas[1]),
-        pixel_mm,
     )
 
 

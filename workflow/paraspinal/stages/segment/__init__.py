@@ -57,8 +57,7 @@ def _muscles(row: Row, work: Work) -> Row:
             "label": code,
             "entropy": entropy,
             "flip_disagreement": result.flip_disagreement.get(code),
-            "spread": result.spread.get(code),
-            "slice_spread": result.slice_spread.get(code),
+            "slice_disagreement": result.slice_disagreement.get(code),
         }
         for code, entropy in sorted(result.uncertainty.items())
     ]
