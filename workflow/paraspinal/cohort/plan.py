@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from paraspinal.cohort.outliers import Limits
 from paraspinal.core.digest import code_digest
 from paraspinal.core.files import sha256_file, sha256_json
 from paraspinal.core.paths import PROJECT, RESOURCES
@@ -46,9 +45,10 @@ def stage_before(name: str) -> str:
 def stage_params(name: str, settings: Settings) -> dict[str, Any]:
     """What of code, settings and models decides a stage's results; the ``params`` of its rule."""
     if name in _COHORT_MODULES:
+        far = settings.quality
         parameters = {
             "ingest": {"sheets": _sheet_digests(settings)},
-            "aggregate": {**asdict(settings.breaker), **asdict(Limits.of(settings.quality))},
+            "aggregate": {**asdict(settings.breaker), "max_robust_z": far.max_robust_z, "min_peers": far.min_peers},
             "report": {"page": _page_digest()},
         }[name]
         return {"code": code_digest(_COHORT_MODULES[name]), "parameters": parameters}

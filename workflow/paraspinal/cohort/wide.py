@@ -40,7 +40,8 @@ MUSCLES = {
 SIDES = {Side.LEFT: "l", Side.RIGHT: "r"}
 SCHEMES = {
     LevelScheme.VERTEBRA_SLAB: "slab", LevelScheme.VERTEBRA_MID: "mid", LevelScheme.DISC_MID: "disc",
-    LevelScheme.DISC_STACK: "dstk", LevelScheme.SLICE_BLOCK: "blk", LevelScheme.NONE: "none",
+    LevelScheme.DISC_STACK: "dstk", LevelScheme.SLICE_BLOCK: "blk", LevelScheme.PLANE_BLOCK: "pblk",
+    LevelScheme.NONE: "none",
 }  # fmt: skip
 METHODS = {
     FiMethod.DIXON_FF_RATIO_OF_SUMS: "rs", FiMethod.DIXON_FF_VOXEL_MEAN: "vm", FiMethod.DIXON_PDFF_MAP: "pd",
@@ -50,7 +51,9 @@ METHODS = {
 
 WIDE = "wide"
 """The name of the table that is made when it is exported."""
-DEFAULT_SCHEMES = (LevelScheme.VERTEBRA_SLAB, LevelScheme.DISC_STACK, LevelScheme.SLICE_BLOCK)
+DEFAULT_SCHEMES = (
+    LevelScheme.VERTEBRA_SLAB, LevelScheme.DISC_STACK, LevelScheme.SLICE_BLOCK, LevelScheme.PLANE_BLOCK,
+)  # fmt: skip
 DEFAULT_MEASURES = ("acsa_mm2", "volume_mm3", "fcsa_mm2", "rcsa_vb", "asym_signed_pct", "fi")
 MAX_NAME = 32
 PERSON = (
