@@ -48,7 +48,8 @@ class FakeWork:
 @pytest.fixture
 def row() -> Row:
     name = BidsName(subject="01", session="01", acquisition="x", suffix="T2w")
-    return {"role": "muscles", "scan_id": name.stem, "image_path": "x", "status": Status.OK.value, "seeks_own_levels": None}
+    known = {"role": "muscles", "scan_id": name.stem, "image_path": "x", "status": Status.OK.value}
+    return {**known, "seeks_own_levels": None}
 
 
 def result_with(codes: tuple[int, ...], objection: str | None = None) -> SegmentationResult:
