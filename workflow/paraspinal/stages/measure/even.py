@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from paraspinal.core.geometry import Grid
 
-WORKING_MM = 4.0
+WORKING_MM = 8.0
 """The field is smooth: it is found on pixels thinned to about this size."""
 ITERATIONS = (30, 30, 20)
 """Most iterations per level, coarse to fine."""
