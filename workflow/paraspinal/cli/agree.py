@@ -16,6 +16,8 @@ from paraspinal.cli import show_agreement
 if TYPE_CHECKING:
     from paraspinal.statistics.margins import Margin
 
+MUSCLE = ("muscle", "side", "level")
+
 
 def agreement(arguments: argparse.Namespace) -> None:
     """Compare paired values of a table."""
@@ -50,6 +52,7 @@ def agreement(arguments: argparse.Namespace) -> None:
     )
     console = show_agreement.wide_console()
     show_agreement.agreement(console, found.rows, found.by)
+    show_agreement.reasons(console, found.rows, found.by)
     _say(console, found.notes, has_participants=bool(arguments.participant))
     _where(console, arguments.out, ("agreement.parquet", "agreement.csv"), found.figures)
 
@@ -76,7 +79,8 @@ def validate(arguments: argparse.Namespace) -> None:
     counts = ", ".join(f"{state} {count}" for state, count in states.most_common())
     console.print(f"[bold]{len(found.pairs)} pairs[/bold]: {counts}\n", highlight=False)
     show_agreement.overlap(console, found.summary)
-    show_agreement.agreement(console, found.agreement, ("muscle", "side", "level"))
+    show_agreement.agreement(console, found.agreement, MUSCLE)
+    show_agreement.reasons(console, found.agreement, MUSCLE)
     _say(console, found.notes, has_participants=any(row["participant"] for row in found.pairs))
     tables = [f"{name}.parquet" for name in ("pairs", "overlap", "overlap_summary", "agreement")]
     _where(console, arguments.out, tables, found.figures)

@@ -10,11 +10,21 @@ from rich.console import Console
 from rich.table import Table
 
 from paraspinal.core.tables import Row
+from paraspinal.core.vocab import AgreementReason
 
 Shown: TypeAlias = tuple[str, Callable[[Row], str]]
 """A column: its heading, and what stands in a row."""
 
 ALL = "all"
+REASONS = {
+    AgreementReason.NO_PAIRS: "no row has both values",
+    AgreementReason.TOO_FEW_PAIRS: "fewer than 3 pairs, only the bias is given",
+    AgreementReason.NO_VARIANCE: "values do not vary, no ICC",
+    AgreementReason.ZERO_REFERENCE: "a reference is zero, no percentage error",
+    AgreementReason.ZERO_REFERENCE_MEAN: "the reference mean is zero, name a margin in its unit",
+    AgreementReason.NOT_NUMERIC: "holds words, not compared",
+    AgreementReason.DUPLICATE_COLUMN: "two columns of one name, not compared",
+}
 PIPE_WIDTH = 120
 
 
@@ -35,6 +45,15 @@ def agreement(console: Console, rows: Sequence[Row], by: Sequence[str]) -> None:
         part = [row for row in rows if row["stratum_by"] == stratum]
         columns: list[Shown] = [*keys, (stratum, lambda row: row["stratum"]), *_STRATUM]
         _print(console, f"By {stratum.replace('_', ' ')}", part, columns)
+
+
+def reasons(console: Console, rows: Sequence[Row], by: Sequence[str]) -> None:
+    """Say in words why something is missing in rows of the undivided table."""
+    for row in rows:
+        if row["stratum_by"] == ALL and row.get("reason_code"):
+            name = " ".join([row["measure"], *(_word(row, name) for name in by)]).strip()
+            words = "; ".join(REASONS[AgreementReason(code)] for code in row["reason_code"].split(";"))
+            console.print(f"note: {name}: {words}", highlight=False, markup=False)
 
 
 def overlap(console: Console, rows: Sequence[Row]) -> None:

@@ -44,7 +44,7 @@ def agree_on_table(
     declared = agreement_table(found.by)
     computed = agreement_rows(PairedTable(found.frame, found.by, found.strata, participant, margins))
     rows = computed + found.skipped_rows()
-    notes = [*found.notes, *(f"{name}: {reason.value}, not compared" for name, reason in found.skipped.items())]
+    notes = [*found.notes]
     notes += [
         f"--margin for {m.pattern} fits no measure"
         for m in margins
