@@ -368,11 +368,11 @@ def test_scores_are_those_of_the_outlined_slices() -> None:
 
         def __init__(self, case: Any) -> None:
             self.model = type("M", (), {"card": read_card(resolve(shipped("muscles")).card)})
-            labels = np.array([0, 0, 0], dtype=np.uint16)
             codes = self.model.card.codes
             labels = np.array(codes, dtype=np.uint16)[case.classes]
             labels[:, 10:14][case.classes[:, 30:34] == RIGHT] = codes[RIGHT]
             labels[0] = codes[LEFT]
+            labels[1, 0, 0] = codes[MUSCLE_CLASSES.index("psoas_major_left")]
             self.map = sitk.GetImageFromArray(labels)
 
         def segment(self, image: sitk.Image) -> Any:
@@ -381,8 +381,10 @@ def test_scores_are_those_of_the_outlined_slices() -> None:
     classes = np.zeros((3, 40, 40), dtype=np.uint8)
     classes[1:, 30:34, 4:8], classes[1:, 30:34, 20:24] = RIGHT, LEFT
     case = type("C", (), {"classes": classes, "image": sitk.Image([40, 40, 3], sitk.sitkFloat32)})
-    score = score_image(Echo(case), case, Role.EXTERNAL, 0, 0, "T1w")  # type: ignore[arg-type]
-    assert score.dsc == {"multifidus_left": 1.0, "multifidus_right": pytest.approx(2 / 3)}
+    outlined = [name in (*VALUES.values(), "psoas_major_left", "psoas_major_right") for name in MUSCLE_CLASSES]
+    score = score_image(Echo(case), case, outlined, Role.EXTERNAL, 0, 0, "T1w")  # type: ignore[arg-type]
+    # The left psoas is outlined nowhere, and found; the right one neither.
+    assert score.dsc == {"multifidus_left": 1.0, "multifidus_right": pytest.approx(2 / 3), "psoas_major_left": 0.0}
     assert score.volume_error_pct == {"multifidus_left": 0.0, "multifidus_right": pytest.approx(100.0)}
 
 

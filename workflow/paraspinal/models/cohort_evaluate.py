@@ -39,11 +39,18 @@ class Score:
 
 
 def score_image(
-    segmenter: Segmenter, case: LabelledImage, role: Role, person: int, centre: int, contrast: str
+    segmenter: Segmenter,
+    case: LabelledImage,
+    outlined: Sequence[bool],
+    role: Role,
+    person: int,
+    centre: int,
+    contrast: str,
 ) -> Score:
     """Compare a model with the outlines of an image, on the slices that have outlines.
 
-    An image the model refuses counts as finding nothing.
+    ``outlined`` says for every class whether the cohort's label maps have it. A muscle only one of the two has counts
+    as Dice 0, one neither has is left out; an image the model refuses counts as finding nothing.
     """
     card = segmenter.model.card
     codes = dict(zip(card.class_names, card.codes, strict=True))
@@ -56,11 +63,14 @@ def score_image(
     truth, mine = (array.take(keep, axis=axis) for array in (case.classes, found))
     dsc: dict[str, float] = {}
     volume: dict[str, float] = {}
-    for index in np.unique(truth[truth > 0]):
-        name = MUSCLE_CLASSES[int(index)]
+    for index, name in enumerate(MUSCLE_CLASSES):
+        if index == 0 or not outlined[index]:
+            continue
         reference, predicted = truth == index, mine == codes[name]
-        dsc[name] = dice(reference, predicted)
-        volume[name] = 100.0 * abs(int(np.count_nonzero(predicted)) / int(np.count_nonzero(reference)) - 1.0)
+        if reference.any() or predicted.any():
+            dsc[name] = dice(reference, predicted)
+        if reference.any():
+            volume[name] = 100.0 * abs(int(np.count_nonzero(predicted)) / int(np.count_nonzero(reference)) - 1.0)
     return Score(role, person, centre, contrast, dsc, volume)
 
 

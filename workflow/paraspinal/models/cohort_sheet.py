@@ -87,11 +87,11 @@ def _case(number: int, row: Mapping[str, str], folder: Path, centre_roles: Mappi
 def _keep_apart(cases: tuple[Case, ...]) -> None:
     if not any(case.role is Role.TRAINING for case in cases):
         raise ConfigError("the cohort sheet has no image for training", hint=HINT)
-    twice = [row for row, n in Counter(case.image.resolve() for case in cases).items() if n > 1]
+    twice = [path for path, n in Counter(case.image.resolve() for case in cases).items() if n > 1]
     if twice:
         rows = [case.row for case in cases if case.image.resolve() in twice]
         raise ConfigError(f"rows {_list(rows)} of the cohort sheet name the same image", hint=HINT)
-    for person in {case.person for case in cases}:
+    for person in sorted({case.person for case in cases}):
         own = [case for case in cases if case.person == person]
         if len({case.role for case in own}) > 1:
             where = _list(case.row for case in own)
@@ -99,7 +99,7 @@ def _keep_apart(cases: tuple[Case, ...]) -> None:
                 f"leakage: rows {where} of the cohort sheet are one person in different roles",
                 hint="a person has one role",
             )
-    for centre in {case.centre for case in cases if case.role is Role.EXTERNAL}:
+    for centre in sorted({case.centre for case in cases if case.role is Role.EXTERNAL}):
         others = [case.row for case in cases if case.centre == centre and case.role is not Role.EXTERNAL]
         if others:
             raise ConfigError(

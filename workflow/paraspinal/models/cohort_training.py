@@ -157,7 +157,7 @@ def _measure(
     for case in held:
         image: LabelledImage = read_case(case, values)
         where = (people[case.person], centres[case.centre], case.contrast)
-        scores.append(score_image(segmenter, image, case.role, *where))
+        scores.append(score_image(segmenter, image, cohort.outlined, case.role, *where))
         log.info("measured %d of %d images", len(scores), len(held))
     return summarise(scores)
 
