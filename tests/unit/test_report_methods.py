@@ -161,7 +161,7 @@ def test_software_is_what_the_jobs_noted(tmp_path: Path) -> None:
 
 
 def test_loaded_software_is_named_by_its_version() -> None:
-    found = software.loaded()
+    found = software.loaded("0.1")
     assert found["pandas"] == pd.__version__
     assert set(found) - {"Python", "paraspinal"} <= set(software.PACKAGES)
 

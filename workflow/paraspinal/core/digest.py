@@ -20,6 +20,7 @@ PLUMBING = frozenset(
         "errors",
         "files",
         "paths",
+        "people_schemas",
         "receipts",
         "registry",
         "schemas",
