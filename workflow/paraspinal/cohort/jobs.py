@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from paraspinal import __version__
 from paraspinal.cohort.plan import SHARD_STAGES, stage, stage_before
 from paraspinal.cohort.runs import settings_of
 from paraspinal.core import software
@@ -19,21 +20,21 @@ def run_job(name: str, results: Path, shard: int | None) -> str:
             raise ConfigError(f"stage {name} works on a shard", hint="pass --shard")
         tally = run_shard(stage(name), stage_before(name), results, settings, shard)
         if tally.computed:
-            versions = software.loaded() | stage(name).tools()
+            versions = software.loaded(__version__) | stage(name).tools()
             software.record(results, name, shard, versions, is_all_new=not tally.reused)
         return f"{name} shard {shard}: {tally.computed} computed, {tally.reused} reused, items {dict(tally.items)}"
     if name == "ingest":
         from paraspinal.stages.ingest import ingest
 
         summary = ingest(settings)
-        software.record(results, name, None, software.loaded())
+        software.record(results, name, None, software.loaded(__version__))
         return f"ingest: {summary}"
     if name == "aggregate":
         from paraspinal.cohort.aggregate import aggregate
         from paraspinal.cohort.outliers import Limits
 
         rows = aggregate(results, settings.breaker, Limits.of(settings.quality))
-        software.record(results, name, None, software.loaded())
+        software.record(results, name, None, software.loaded(__version__))
         return f"aggregate: rows {rows}"
     if name == "report":
         from paraspinal.stages.report import write_report

@@ -14,6 +14,7 @@ from typing import IO
 
 import yaml
 
+from paraspinal import __version__
 from paraspinal.core import software
 from paraspinal.core.errors import ConfigError, ResultsError
 from paraspinal.core.files import write_text_if_changed
@@ -49,7 +50,7 @@ def begin_run(settings: Settings) -> None:
     record = private_run_file(settings.private_path, results, ".json")
     write_text_if_changed(record, json.dumps(settings.private_paths()))
     record.chmod(0o600)
-    software.record(results, "engine", None, software.loaded())
+    software.record(results, "engine", None, software.loaded(__version__))
 
 
 def settings_of(results: Path) -> Settings:

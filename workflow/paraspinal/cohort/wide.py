@@ -5,7 +5,7 @@ A column's name says where its value comes from, part by part, so that it can be
 ``t2_es_r_l1l5_blk_fi_gm``. Names are ASCII, lower case, begin with a letter and have at most 32 characters.
 
 Where a visit has several scans of a sequence, every level is taken from one scan, the same for all muscles: that with
-the better light, then with more muscles, then with the greater part of the level in view.
+the better light, then with more values, then with the greater part of the level in view.
 """
 
 from __future__ import annotations

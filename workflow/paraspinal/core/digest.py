@@ -21,6 +21,7 @@ PLUMBING = frozenset(
         "errors",
         "files",
         "paths",
+        "people_schemas",
         "receipts",
         "registry",
         "schemas",

@@ -11,7 +11,6 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from paraspinal import __version__
 from paraspinal.core.files import write_json
 from paraspinal.core.registry import shard_name
 
@@ -20,10 +19,10 @@ PACKAGES = ("SimpleITK", "dcm2niix", "monai", "numpy", "pandas", "pyarrow", "pyd
 Versions = dict[str, str]
 
 
-def loaded() -> Versions:
-    """Versions of this package, of Python, and of the packages this process has imported."""
+def loaded(ours: str) -> Versions:
+    """Versions of this package (``ours``), of Python, and of the packages this process has imported."""
     found = {name: metadata.version(name) for name in PACKAGES if name in sys.modules}
-    return {"paraspinal": __version__, "Python": platform.python_version(), **found}
+    return {"paraspinal": ours, "Python": platform.python_version(), **found}
 
 
 def record(results: Path, stage: str, shard: int | None, versions: Versions, *, is_all_new: bool = True) -> None:
