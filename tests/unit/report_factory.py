@@ -11,7 +11,8 @@ import yaml
 
 from paraspinal.cohort.dictionary import write_dictionary
 from paraspinal.cohort.people import INVENTORY_READ, participants
-from paraspinal.core.schemas import COHORT_TABLES, COVARIATES, INVENTORY
+from paraspinal.core.people_schemas import COVARIATES
+from paraspinal.core.schemas import COHORT_TABLES, INVENTORY
 from paraspinal.core.settings import load_settings, read_config
 from paraspinal.core.tables import Row, write_arrow
 from paraspinal.core.vocab import FiMethod, Muscle, Reason, Side

@@ -48,7 +48,7 @@ def test_worst_scans_come_first_with_their_reasons(make: CohortFactory) -> None:
     assert found.reasons == (
         ReasonRow("SEG_IMPLAUSIBLE", "implausible outline", Light.RED, 1, 1),
         ReasonRow("FOV_TRUNCATED", "muscle cut by the image border", Light.AMBER, 1, 1),
-        ReasonRow("OUTLIER", "outside the published range", Light.AMBER, 1, 5),
+        ReasonRow("OUTLIER", "unlike the rest, or outside the published range", Light.AMBER, 1, 5),
     )
 
 
