@@ -79,8 +79,9 @@ def validate(arguments: argparse.Namespace) -> None:
     counts = ", ".join(f"{state} {count}" for state, count in states.most_common())
     console.print(f"[bold]{len(found.pairs)} pairs[/bold]: {counts}\n", highlight=False)
     show_agreement.overlap(console, found.summary)
-    show_agreement.agreement(console, found.agreement, MUSCLE)
-    show_agreement.reasons(console, found.agreement, MUSCLE)
+    shown = [row for row in found.agreement if row["level"] == show_agreement.ALL]  # the tables have the levels
+    show_agreement.agreement(console, shown, MUSCLE)
+    show_agreement.reasons(console, shown, MUSCLE)
     _say(console, found.notes, has_participants=any(row["participant"] for row in found.pairs))
     tables = [f"{name}.parquet" for name in ("pairs", "overlap", "overlap_summary", "agreement")]
     _where(console, arguments.out, tables, found.figures)

@@ -26,7 +26,6 @@ equal to the area, in eighths of a voxel face. From the table of `surface-distan
 KERNEL = np.array([[[128, 64], [32, 16]], [[8, 4], [2, 1]]], dtype=np.uint8)
 """Weights that turn a cell of 2x2x2 voxels into its code."""
 PERCENTILE = 0.95
-TOLERANCES_MM = (1.0, 2.0)
 
 
 @dataclass(frozen=True)

@@ -74,11 +74,12 @@ def validate(
     figures: list[str] = []
     if with_figures:
         figures = [dice_by_muscle(frame[frame["level"] == WHOLE], out / "figures")]
-        figures += bland_altman(paired.frame, agreement, BY, out / "figures")
+        whole = [row for row in agreement if row["level"] == WHOLE]
+        figures += bland_altman(paired.frame[paired.frame["level"] == WHOLE], whole, BY[:2], out / "figures")
     notes += [
         f"{_words(a)} of the reference lies mostly in {_words(b)} of the prediction: check the label conventions"
         for (a, b), count in crossed.items()
-        if count > len(pair_rows) / 2
+        if count > frame["pair"].nunique() / 2
     ]
     return ValidationResult(pair_rows, overlap, summary, agreement, tuple(notes), tuple(figures))
 
