@@ -31,8 +31,9 @@ from paraspinal.cohort.parts import (
 from paraspinal.cohort.people import INVENTORY_READ, participants
 from paraspinal.cohort.plan import shard_tables
 from paraspinal.core.files import atomic_path
+from paraspinal.core.people_schemas import COVARIATES, PARTICIPANTS
 from paraspinal.core.registry import INVENTORY_PATH, SHEET_FACTS_PATH
-from paraspinal.core.schemas import COVARIATES, INVENTORY, LEVELS, METRICS, PARTICIPANTS, QUALITY, SCANS
+from paraspinal.core.schemas import INVENTORY, LEVELS, METRICS, QUALITY, SCANS
 from paraspinal.core.settings import BreakerSettings
 from paraspinal.core.tables import Row, Table
 from paraspinal.core.vocab import Status

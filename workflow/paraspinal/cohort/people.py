@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from paraspinal.core.schemas import PARTICIPANTS
+from paraspinal.core.people_schemas import PARTICIPANTS
 
 INVENTORY_READ = ("subject", "session", "days_from_first_visit", "sex", "age_years")
 """Columns of the inventory that say something of a person."""

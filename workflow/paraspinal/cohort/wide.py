@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from paraspinal.core.errors import ConfigError
 from paraspinal.core.levels import all_levels
-from paraspinal.core.schemas import COHORT_TABLES, COVARIATES, METRICS, PARTICIPANTS, QUALITY, SCANS
+from paraspinal.core.people_schemas import COVARIATES, PARTICIPANTS
+from paraspinal.core.schemas import COHORT_TABLES, METRICS, QUALITY, SCANS
 from paraspinal.core.tables import Column
 from paraspinal.core.vocab import FiMethod, LevelScheme, Light, Muscle, Sequence, Side
 from paraspinal.stages.report.data import SCAN_KEY, flagged, read_arrow, read_table

@@ -10,8 +10,9 @@ from itertools import islice
 
 from paraspinal.core.errors import ResultsError
 from paraspinal.core.identity import Identity
+from paraspinal.core.people_schemas import COVARIATES
 from paraspinal.core.registry import INVENTORY_PATH, SHEET_FACTS_PATH, Registry, Session, shard_path
-from paraspinal.core.schemas import COVARIATES, INVENTORY, SESSION_STACKS
+from paraspinal.core.schemas import INVENTORY, SESSION_STACKS
 from paraspinal.core.settings import Settings
 from paraspinal.core.tables import Row
 from paraspinal.stages.ingest.inventory import short_stacks

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import yaml
 
 from paraspinal.core.errors import InputError
-from paraspinal.core.schemas import INVENTORY, LEVELS, METRICS, PARTICIPANTS, QUALITY, SCANS
+from paraspinal.core.people_schemas import PARTICIPANTS
+from paraspinal.core.schemas import INVENTORY, LEVELS, METRICS, QUALITY, SCANS
 from paraspinal.core.tables import Row, Table
 from paraspinal.core.vocab import Light
 
