@@ -1,7 +1,7 @@
 """How the muscles model is taught: pictures of the synthesis, the learning curve, what each ingredient is worth.
 
     .venv/bin/python benchmarks/muscles.py sheet                  benchmarks/synthetic_muscles.png, of synthetic people
-    .venv/bin/python benchmarks/muscles.py curve --work FOLDER    the last phase of the recipe, measured on its way
+    .venv/bin/python benchmarks/muscles.py curve --work FOLDER    a second phase with all ingredients, on its way
     .venv/bin/python benchmarks/muscles.py leave-one-out --work FOLDER [--steps 400]
 
 The trainings start from the shipped weights and resume where they were stopped; every point is measured on synthetic
@@ -29,7 +29,7 @@ from paraspinal.models.evaluate import DIXON_FOLDER, MEAN_OF_FOUR, MUSCLES_MODEL
 from paraspinal.models.inference import LoadedModel, MuscleSegmenter, load_model
 from paraspinal.models.ingredients import ALL_INGREDIENTS, Ingredient
 from paraspinal.models.muscle_synthesis import MuscleTask
-from paraspinal.models.recipes import RECIPES, build_task, data_folder
+from paraspinal.models.recipes import build_task, data_folder
 from paraspinal.models.registry import find
 from paraspinal.models.synthetic_people import synthetic_person
 from paraspinal.models.training import Schedule, train
@@ -42,7 +42,10 @@ OUTLINE = (255, 80, 60)
 
 FIRST_PERSON, PEOPLE = 2000, 12  # people no other choice was made on
 CURVE_POINTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the last phase's steps
-LEAVE_ONE_OUT = Schedule(steps=400, seed=9_2001, fresh_per_step=2, pool_size=128, learning_rate=1e-3, warmup_steps=50)
+SECOND_PHASE = Schedule(
+    steps=700, seed=20260103, batch_size=6, fresh_per_step=2, pool_size=128, learning_rate=1e-3, warmup_steps=50
+)
+LEAVE_ONE_OUT = replace(SECOND_PHASE, steps=400, seed=9_2001)
 
 
 def main() -> None:
@@ -66,14 +69,20 @@ def main() -> None:
 
 def contact_sheet(path: Path) -> None:
     """Draw samples as the network sees them before normalisation, every second row with its outlines."""
-    task = build_task("muscles")
-    assert isinstance(task, MuscleTask)
+    task = full_task()
     rows = []
     for row in range(ROWS // 2):
         pictures = [task.picture(np.random.default_rng([SHEET_SEED, row, i])) for i in range(COLUMNS)]
         rows.append(np.concatenate([grey(image) for image, _ in pictures], axis=1))
         rows.append(np.concatenate([outlined(grey(image), labels) for image, labels in pictures], axis=1))
     Image.fromarray(np.concatenate(rows)).quantize(64).save(path, optimize=True)
+
+
+def full_task() -> MuscleTask:
+    """Build the training task with all ingredients."""
+    task = build_task("muscles")
+    assert isinstance(task, MuscleTask)
+    return replace(task, use=ALL_INGREDIENTS)
 
 
 def grey(image: np.ndarray) -> np.ndarray:
@@ -93,20 +102,15 @@ def outlined(picture: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def curve(work: Path) -> dict[str, Any]:
-    """Train the last phase of the recipe again and measure the averaged weights on the way."""
-    schedule = RECIPES["muscles"].phases[-1]
-    return {
-        str(round(point * schedule.steps)): measured(build_task("muscles"), schedule, work / "curve", point)
-        for point in CURVE_POINTS
-    }
+    """Train a second phase with all ingredients and measure the averaged weights on the way."""
+    steps = SECOND_PHASE.steps
+    return {str(round(p * steps)): measured(full_task(), SECOND_PHASE, work / "curve", p) for p in CURVE_POINTS}
 
 
 def without(name: str, work: Path, schedule: Schedule) -> dict[str, float]:
     """Train briefly without one ingredient and measure."""
-    task = build_task("muscles")
-    assert isinstance(task, MuscleTask)
     use = ALL_INGREDIENTS - {Ingredient(name)} if name != "nothing" else ALL_INGREDIENTS
-    return measured(replace(task, use=use), schedule, work / f"without-{name}", 1.0)
+    return measured(replace(full_task(), use=use), schedule, work / f"without-{name}", 1.0)
 
 
 def measured(task: Any, schedule: Schedule, folder: Path, point: float) -> dict[str, float]:

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from paraspinal.models.agreement import disagreement
-from paraspinal.models.preprocess import STRIDE
-from paraspinal.models.windows import REGION_MARGIN_MM, body_window, muscle_region
+from paraspinal.models.windows import body_window
 
 
 def test_body_window_holds_the_body_and_fits_the_network() -> None:
@@ -19,19 +18,6 @@ def test_body_window_holds_the_body_and_fits_the_network() -> None:
     assert columns.start <= 54
     assert columns.stop >= 236
     assert (rows.stop - rows.start) % 16 == (columns.stop - columns.start) % 16 == 0
-
-
-def test_region_is_the_muscle_with_its_margin() -> None:
-    classes = np.zeros((2, 208, 208), dtype=np.uint8)
-    classes[1, 60:70, 180:200] = 2
-    rows, columns = muscle_region(classes) or (slice(0), slice(0))
-    margin = int(REGION_MARGIN_MM / 2.0)
-    assert rows.start <= 60 - margin
-    assert rows.stop >= 70 + margin
-    assert (rows.stop - rows.start) % STRIDE == (columns.stop - columns.start) % STRIDE == 0
-    assert columns.start <= 180 - margin
-    assert columns.stop == 208  # never outside the image
-    assert muscle_region(np.zeros((1, 32, 32), dtype=np.uint8)) is None
 
 
 def test_disagreement_of_known_maps() -> None:

@@ -27,7 +27,7 @@ from paraspinal.models.plausible import judge, objection
 from paraspinal.models.preprocess import AXIAL_FRAME, SliceGrid, slice_grid
 from paraspinal.models.registry import resolve
 from paraspinal.models.weights import CLASS_NAMES_KEY, HEATMAP_NAMES_KEY, split_names
-from paraspinal.models.windows import Window, body_window, muscle_region
+from paraspinal.models.windows import Window, body_window
 
 Array = npt.NDArray[np.float32]
 
@@ -169,22 +169,17 @@ class MuscleSegmenter:
         )
 
     def _look(self, inputs: Array) -> tuple[Array, tuple[ClassMap, ClassMap]]:
-        """Look at the slices (N, C, H, W) and at their mirror images where the first look found muscle.
+        """Look at the slices (N, C, H, W) and at their mirror images.
 
         Returns the mean class probabilities (N, L, H, W) and the class map (N, H, W) of either look.
         """
         probabilities, _ = predict_slices(self.model, inputs)
         first = probabilities.argmax(axis=1).astype(np.uint8)
-        found = muscle_region(first)
-        if found is None:
-            return probabilities, (first, first)
-        region = (slice(None), slice(None), *found)
-        mirrored, _ = predict_slices(self.model, inputs[region][..., ::-1])
+        mirrored, _ = predict_slices(self.model, inputs[..., ::-1])
         other = mirrored[:, self._swap, :, ::-1]
-        second = first.copy()
-        second[(slice(None), *found)] = other.argmax(axis=1)
-        probabilities[region] += other
-        probabilities[region] *= 0.5
+        second = other.argmax(axis=1).astype(np.uint8)
+        probabilities += other
+        probabilities *= 0.5
         return probabilities, (first, second)
 
 

@@ -8,8 +8,8 @@ from enum import StrEnum
 class Ingredient(StrEnum):
     """One thing that varies between synthetic axial slices beyond shape, contrast, shading and noise."""
 
-    INTERFACE = "interface"  # the border between multifidus and erector moves, tilts and bows
-    SEPTA = "septa"  # fat or fascia between the muscles, from none to thick, and inside them
+    INTERFACE = "interface"  # the border between multifidus and erector tilts and bows, and gives more to the former
+    SEPTA = "septa"  # fat or fascia between the muscles, from none to thick, and inside them; else mere gaps
     ATROPHY = "atrophy"  # one muscle of one side far smaller than the other
     SEVERE_FAT = "severe_fat"  # muscles mostly replaced by fat
     BYSTANDERS = "bystanders"  # arms and ribs in view
@@ -23,3 +23,7 @@ class Ingredient(StrEnum):
 Ingredients = frozenset[Ingredient]
 
 ALL_INGREDIENTS: Ingredients = frozenset(Ingredient)
+
+SHIPPED_INGREDIENTS: Ingredients = frozenset()
+"""What the shipped weights were taught with. A second phase with all of them was trained and measured, and was not
+better: benchmarks/models.md."""

@@ -18,7 +18,7 @@ BULK_SD_MM = 1.2  # all muscles grow or shrink together
 ATROPHY_FRAC = 0.15  # people of whom one muscle has wasted
 ATROPHY_MM = (1.0, 4.5)
 
-SHIFT_SD_MM = 2.4  # the border between multifidus and erector moves, both sides alike
+SHIFT_SD_MM = 2.2  # the border between multifidus and erector moves, both sides alike
 TILT_SD_MM = 1.5  # and turns, by this much at the deep and the superficial end
 BOW_SD_MM = 0.8  # and bends
 SIDE_FRAC = 0.5  # spread between the sides, as a share of the above
@@ -44,11 +44,12 @@ def draw_changes(rng: np.random.Generator, use: Ingredients = ALL_INGREDIENTS) -
     offsets = rng.normal(0, BULK_SD_MM) + rng.normal(0, OFFSET_SD_MM, N_MUSCLES)
     if Ingredient.ATROPHY in use and rng.uniform() < ATROPHY_FRAC:
         offsets[int(rng.integers(N_MUSCLES))] += rng.uniform(*ATROPHY_MM)
-    border = np.zeros((2, 3))
+    spread = np.array([SHIFT_SD_MM, TILT_SD_MM, BOW_SD_MM])
+    border = spread * (rng.normal(size=3) + SIDE_FRAC * rng.normal(size=(2, 3)))
     if Ingredient.INTERFACE in use:
-        spread = np.array([SHIFT_SD_MM, TILT_SD_MM, BOW_SD_MM])
-        border = spread * (rng.normal(size=3) + SIDE_FRAC * rng.normal(size=(2, 3)))
-    return MuscleChanges(offsets, border, UPPER_SHIFT_MM if Ingredient.INTERFACE in use else 0.0)
+        return MuscleChanges(offsets, border, UPPER_SHIFT_MM)
+    border[:, 1:] = 0.0
+    return MuscleChanges(offsets, border, 0.0)
 
 
 def change_muscles(distances_mm: Field, changes: MuscleChanges, y_mm: Field, height: float) -> Field:

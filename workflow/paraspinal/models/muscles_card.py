@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from paraspinal.models.card import Accuracy, ModelCard, card_labels
-from paraspinal.models.ingredients import Ingredient
+from paraspinal.models.ingredients import SHIPPED_INGREDIENTS
 from paraspinal.models.muscle_synthesis import ATLAS_FRAC, MUSCLE_CLASSES
 from paraspinal.models.normalise import LOCAL_SIGMA_MM, PIXEL_MM
 
@@ -44,7 +44,7 @@ def muscles_card(with_atlas: bool, accuracy: tuple[Accuracy, ...] = (), code: st
             "atlas_frac": ATLAS_FRAC if with_atlas else 0.0,
             "real_images": 0,
             "code": code,
-            "ingredients": [ingredient.value for ingredient in Ingredient],
+            "ingredients": sorted(SHIPPED_INGREDIENTS),
             "note": "synthetic images only; drawn on the fly with random contrast, geometry and degradation",
         },
         intended_use=(

@@ -254,10 +254,15 @@ class Painter:
 
     def _muscles(self) -> Field:
         rng, u = self.rng, self.rng.uniform
-        # Outlines are drawn along the inner side of the fascia: on average the muscle reaches a little beyond.
-        gaps = u(-1.2, 0.8, 6).astype(np.float32)
-        back = np.minimum(self.muscles[0:2], self.muscles[2:4])
-        solid = (np.concatenate([back, self.muscles[4:]]) + gaps[:, None, None]).min(axis=0)
+        if Ingredient.SEPTA in self.use:
+            # Outlines are drawn along the inner side of the fascia: on average the muscle reaches a little beyond.
+            gaps = u(-1.2, 0.8, 6)
+            shapes = np.concatenate([np.minimum(self.muscles[0:2], self.muscles[2:4]), self.muscles[4:]])
+        else:
+            gaps, shapes = u(-1.0, 1.6, 8), self.muscles
+            # The gap between multifidus and erector fades caudally: often nothing separates them there.
+            gaps[:4] = np.minimum(gaps[:4], u(-1.0, 0.4 + 1.2 * self.height))
+        solid = (shapes + gaps[:, None, None].astype(np.float32)).min(axis=0)
         self._add(solid, Paint.MUSCLE)
         level = rng.beta(0.7, 3.5) * 0.8
         is_severe = Ingredient.SEVERE_FAT in self.use and u() < SEVERE_FAT_FRAC

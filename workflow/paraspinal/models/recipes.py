@@ -51,21 +51,7 @@ class Recipe:
 
 
 RECIPES = {
-    # The second phase is the first to meet septa, wasted and fatty muscles, oblique and thick slices and artefacts.
-    "muscles": Recipe(
-        (
-            Schedule(steps=7000, seed=20260101),
-            Schedule(
-                steps=700,
-                seed=20260103,
-                batch_size=6,
-                fresh_per_step=2,
-                pool_size=128,
-                learning_rate=1e-3,
-                warmup_steps=50,
-            ),
-        )
-    ),
+    "muscles": Recipe((Schedule(steps=7000, seed=20260101),)),
     "spine": Recipe((Schedule(steps=4000, seed=20260102),)),
 }
 
