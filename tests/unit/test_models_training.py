@@ -14,8 +14,9 @@ from paraspinal.core.errors import ModelError
 from paraspinal.models.checkpoint import load_tensors, read_checkpoint
 from paraspinal.models.losses import HEATMAP_WEIGHT, heatmap_loss, segmentation_loss
 from paraspinal.models.network import NetworkSpec, build_network
+from paraspinal.models.recipes import Recipe
 from paraspinal.models.task import Sample
-from paraspinal.models.training import SamplePool, Schedule, draw_sample, train
+from paraspinal.models.training import SamplePool, Schedule, draw_sample, train, train_phases
 
 SPEC = NetworkSpec(n_inputs=2, n_classes=3, n_heatmaps=1, channels=(4, 8))
 SCHEDULE = Schedule(steps=12, seed=3, batch_size=2, fresh_per_step=2, pool_size=6, warmup_steps=2)
@@ -59,6 +60,43 @@ def test_other_settings_do_not_continue_a_run(tmp_path: Path) -> None:
     train(Squares(), 12, tmp_path, 3, schedule=SCHEDULE, spec=SPEC, stop_after=1)
     with pytest.raises(ModelError, match="other settings"):
         train(Squares(), 12, tmp_path, 4, schedule=replace(SCHEDULE, seed=4), spec=SPEC)
+
+
+def test_a_phase_continues_from_the_average_of_the_one_before(tmp_path: Path) -> None:
+    first, second = SCHEDULE, replace(SCHEDULE, steps=4, seed=8)
+    last = train_phases(Squares(), (first, second), tmp_path / "both", spec=SPEC)
+    one = train(Squares(), 12, tmp_path / "one", 3, schedule=first, spec=SPEC)
+    start = read_checkpoint(one).average
+    two = train(Squares(), 4, tmp_path / "two", 8, schedule=second, spec=SPEC, initial=start)
+    assert last == tmp_path / "both" / "phase-2" / "checkpoint.safetensors"
+    assert last.read_bytes() == two.read_bytes()
+    assert read_checkpoint(last).description["step"] == 4
+
+
+def test_a_run_killed_in_its_second_phase_ends_with_the_same_weights(tmp_path: Path) -> None:
+    phases = (replace(SCHEDULE, steps=3), SCHEDULE)
+    whole = train_phases(Squares(), phases, tmp_path / "whole", spec=SPEC)
+    train_phases(Squares(), phases, tmp_path / "parts", spec=SPEC, stop_after=5)  # 3 of 3, then 5 of 12
+    parts = train_phases(Squares(), phases, tmp_path / "parts", spec=SPEC)
+    assert parts.read_bytes() == whole.read_bytes()
+
+
+def test_a_run_does_not_continue_from_another_start(tmp_path: Path) -> None:
+    train(Squares(), 12, tmp_path, 3, schedule=SCHEDULE, spec=SPEC, stop_after=1)
+    start = build_network(SPEC).state_dict()
+    with pytest.raises(ModelError, match="other settings"):
+        train(Squares(), 12, tmp_path, 3, schedule=SCHEDULE, spec=SPEC, initial=start)
+
+
+def test_weights_of_another_network_are_no_start(tmp_path: Path) -> None:
+    start = build_network(replace(SPEC, channels=(4, 6))).state_dict()
+    with pytest.raises(ModelError, match="another network"):
+        train(Squares(), 12, tmp_path, 3, schedule=SCHEDULE, spec=SPEC, initial=start)
+
+
+def test_a_recipe_shares_out_steps_and_seeds() -> None:
+    recipe = Recipe((Schedule(steps=300, seed=1), Schedule(steps=100, seed=1))).with_steps(40).with_seed(7)
+    assert [(phase.steps, phase.seed) for phase in recipe.phases] == [(30, 7), (10, 8)]
 
 
 def test_training_lowers_the_loss(tmp_path: Path) -> None:

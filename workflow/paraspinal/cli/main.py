@@ -87,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("task", choices=("muscles", "spine"))
     train.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the trained weights")
     train.add_argument("--steps", type=int, help="optimiser steps (default: those of the shipped model)")
-    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--seed", type=int, help="seed of the samples (default: that of the shipped model)")
     train.add_argument("--threads", type=int, default=1)
     train.set_defaults(command=commands.train)
 

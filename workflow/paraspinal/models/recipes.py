@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from paraspinal.models.spine_evaluate import (
 )
 from paraspinal.models.spine_synthesis import SpineTask
 from paraspinal.models.task import Task
-from paraspinal.models.training import train
+from paraspinal.models.training import Schedule, train_phases
 from paraspinal.models.weights import export_model
 
 DATA_VARIABLE = "PARASPINAL_DATA"
@@ -36,13 +36,24 @@ SPINE_VERSION = "0.1.0"
 
 @dataclass(frozen=True)
 class Recipe:
-    """Steps and seed the shipped weights were made with."""
+    """What shipped weights were made with: phases in turn, each starting from the weights of the one before."""
 
-    steps: int
-    seed: int
+    phases: tuple[Schedule, ...]
+
+    def with_steps(self, steps: int) -> Recipe:
+        """Share ``steps`` out among the phases as they were, at least one each."""
+        whole = sum(phase.steps for phase in self.phases)
+        return Recipe(tuple(replace(p, steps=max(1, round(steps * p.steps / whole))) for p in self.phases))
+
+    def with_seed(self, seed: int) -> Recipe:
+        """Draw other samples: phase n uses ``seed`` + n - 1, so that no phase sees those of another again."""
+        return Recipe(tuple(replace(p, seed=seed + n) for n, p in enumerate(self.phases)))
 
 
-RECIPES = {"muscles": Recipe(steps=7000, seed=20260101), "spine": Recipe(steps=4000, seed=20260102)}
+RECIPES = {
+    "muscles": Recipe((Schedule(steps=7000, seed=20260101),)),
+    "spine": Recipe((Schedule(steps=4000, seed=20260102),)),
+}
 
 
 def data_folder() -> Path | None:
@@ -70,7 +81,9 @@ def train_task(
     recipe's make another model; they are kept in its card.
     """
     task, recipe = build_task(name), RECIPES[name]
-    checkpoint = train(task, steps or recipe.steps, out_folder, recipe.seed if seed is None else seed, threads)
+    recipe = recipe.with_steps(steps) if steps else recipe
+    recipe = recipe if seed is None else recipe.with_seed(seed)
+    checkpoint = train_phases(task, recipe.phases, out_folder, threads)
     resources = out_folder / "resources"
     resources.mkdir(exist_ok=True)
     if name == "muscles":

@@ -2,7 +2,8 @@
 
 Everything random follows from the seed and the step, so a run that was killed and resumed ends with
 the same weights as one that was not. Samples are made on the fly; each is seen a few times before it
-leaves the pool, because making one costs about as much as learning from it.
+leaves the pool, because making one costs about as much as learning from it. A model may be made in
+phases: each has a schedule of its own and starts from the averaged weights of the one before.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor
 
 from paraspinal.core.errors import ModelError
-from paraspinal.models.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from paraspinal.models.checkpoint import Checkpoint, read_checkpoint, tensors_digest, write_checkpoint
 from paraspinal.models.losses import heatmap_loss, segmentation_loss
 from paraspinal.models.network import NetworkSpec, UNet, build_network, has_fast_bfloat16
 from paraspinal.models.task import Sample, Task
@@ -86,6 +87,38 @@ def draw_sample(task: Task, seed: int, index: int) -> Sample:
     return task.sample(np.random.default_rng([seed, SAMPLE_STREAM, index]))
 
 
+def train_phases(
+    task: Task,
+    phases: Sequence[Schedule],
+    out_folder: Path,
+    threads: int = 1,
+    *,
+    initial: dict[str, Tensor] | None = None,
+    **options: Any,
+) -> Path:
+    """Train on one schedule after the other and return the path of the last checkpoint.
+
+    Phase n lies in ``out_folder/phase-n`` and starts from the averaged weights of phase n - 1, the first
+    one from ``initial`` where given; a finished phase is not repeated. ``options`` go to :func:`train`.
+    """
+    if not phases:
+        raise ModelError("a recipe needs at least one phase")
+    for number, schedule in enumerate(phases, start=1):
+        LOG.info("phase %d of %d", number, len(phases))
+        checkpoint = train(
+            task,
+            schedule.steps,
+            out_folder / f"phase-{number}",
+            schedule.seed,
+            threads,
+            schedule=schedule,
+            initial=initial,
+            **options,
+        )
+        initial = read_checkpoint(checkpoint).average
+    return checkpoint
+
+
 def train(
     task: Task,
     steps: int,
@@ -100,18 +133,20 @@ def train(
     stop_after: int | None = None,
     schedule: Schedule | None = None,
     spec: NetworkSpec | None = None,
+    initial: dict[str, Tensor] | None = None,
 ) -> Path:
     """Train a network on ``task`` and return the path of the last checkpoint.
 
+    ``initial`` are weights to start from instead of random ones (ModelError if they are another network's).
     ``workers`` processes make samples (0: this one does); ``stop_after`` ends early, as a kill would.
-    With ``resume`` a checkpoint of the same schedule in ``out_folder`` is continued; one of another
-    schedule raises ModelError. Deterministic for a seed on one machine with a fixed thread count.
+    With ``resume`` a checkpoint of the same schedule and start in ``out_folder`` is continued; another
+    one raises ModelError. Deterministic for a seed on one machine with a fixed thread count.
     """
     schedule = schedule or Schedule(steps=steps, seed=seed)
     spec = spec or NetworkSpec(task.n_inputs, len(task.class_names), len(task.heatmap_names))
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
-    run = _Run(build_network(spec).to(device), schedule, device)
+    run = _Run(_start(spec, initial).to(device), schedule, device, tensors_digest(initial) if initial else None)
     path = out_folder / CHECKPOINT_NAME
     out_folder.mkdir(parents=True, exist_ok=True)
     if resume and path.exists():
@@ -141,11 +176,22 @@ def train(
     return path
 
 
+def _start(spec: NetworkSpec, initial: dict[str, Tensor] | None) -> UNet:
+    network = build_network(spec)
+    if initial is not None:
+        try:
+            network.load_state_dict(initial)
+        except RuntimeError as error:
+            raise ModelError("the weights to start from are those of another network") from error
+    return network
+
+
 class _Run:
     """Network, its running average and the optimiser at some step."""
 
-    def __init__(self, network: UNet, schedule: Schedule, device: str) -> None:
+    def __init__(self, network: UNet, schedule: Schedule, device: str, initial_digest: str | None) -> None:
         self.network, self.schedule, self.device = network, schedule, device
+        self.initial_digest = initial_digest
         self.step = 0
         self.average = {k: v.detach().clone() for k, v in network.state_dict().items()}
         self.optimiser = torch.optim.AdamW(
@@ -191,15 +237,17 @@ class _Run:
             "heatmap_names": list(task.heatmap_names),
             "spec": self.network.spec.to_json(),
             "schedule": asdict(self.schedule),
+            "initial": self.initial_digest,
             "step": self.step,
             "precision": "bfloat16 autocast" if self.use_bfloat16 else "float32",
         }
         return Checkpoint(self.network.state_dict(), self.average, optimiser, description)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Continue from a snapshot of the same schedule and network."""
+        """Continue from a snapshot of the same schedule, network and start."""
         said = checkpoint.description
-        if said["schedule"] != asdict(self.schedule) or said["spec"] != self.network.spec.to_json():
+        ours = {"schedule": asdict(self.schedule), "spec": self.network.spec.to_json(), "initial": self.initial_digest}
+        if any(said.get(key) != value for key, value in ours.items()):
             raise ModelError(
                 "the checkpoint belongs to a training run with other settings",
                 hint=f"train into an empty folder, or use the settings {json.dumps(said['schedule'])}",
