@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from paraspinal.models.card import Accuracy
 from paraspinal.models.inference import LoadedModel, predict_slices
 from paraspinal.models.spine_bodies import Floats, SagittalStack
+from paraspinal.models.spine_evaluate import share
+from paraspinal.models.spine_foreign import foreign_picture
 from paraspinal.models.spine_input import PIXEL_MM, Field, channels
-from paraspinal.models.spine_levels import COUNTED_UPWARDS, SpineLevels
+from paraspinal.models.spine_levels import COUNTED_UPWARDS, SpineLevels, find_levels
 from paraspinal.models.spine_painter import paint
 from paraspinal.models.spine_scene import Slice, sample_scene
 from paraspinal.models.spine_synthesis import degrade, draw_intensities
@@ -26,14 +30,17 @@ from paraspinal.models.spine_view import HALF_S1_MM, SHAPE, place, smooth_noise
 TRIAL_STREAM = 7_4000
 """Seed of the trials: another stream than the one trained on."""
 
-LATERAL_MM = np.arange(-20.0, 21.0, 5.0)
+LATERAL_MM = np.arange(-10.0, 11.0, 5.0)
 AXES = np.array([[1.0, 0, 0], [0, 0, 1.0], [0, -1.0, 0]])
 
 SAME_BODY_MM = 12.0
 """A named centre this close to the true one is that vertebra; the next is at least 25 mm away."""
 
-CORNER_MM = 8.0
-"""How near the border of the image a centre may lie and still be called in view."""
+TRIALS = 60
+S1_SEEN_MM = 10.0
+"""So much of S1 in view is expected to be enough for numbers."""
+
+CONFIDENCE_BINS = (0.0, 0.6, 0.8, 1.01)
 
 
 @dataclass(frozen=True)
@@ -137,10 +144,39 @@ def judge(trial: Trial, spine: SpineLevels) -> Verdict:
     return Verdict(is_right, max(x.confidence for x in anything), trial.s1_seen_mm)
 
 
-def summarise(verdicts: Sequence[Verdict]) -> dict[str, int]:
-    """Count right, wrong and refused."""
-    return {
-        "right": sum(v.is_right is True for v in verdicts),
-        "wrong": sum(v.is_right is False for v in verdicts),
-        "refused": sum(v.is_right is None for v in verdicts),
-    }
+def evaluate_trials(model: LoadedModel, count: int = TRIALS) -> tuple[Accuracy, ...]:
+    """Check numbering and its confidence on ``count`` clean and as many corrupted trials, and on other body parts."""
+    rows: list[Accuracy] = []
+    for kind, is_corrupted in (("clean", False), ("corrupted", True)):
+        verdicts = []
+        for seed in range(count):
+            trial = sample_trial(seed, is_corrupted=is_corrupted)
+            verdicts.append(judge(trial, find_levels(trial_stack(model, trial))))
+        rows += _rows_of(f"{count} painted volumes not trained on, {kind}, any contrast and border", verdicts)
+    named = [numbers_anything(model, seed) for seed in range(count)]
+    return (*rows, *share(f"{count} pictures of other body parts, synthetic", "numbered", "any level", named))
+
+
+def _rows_of(data: str, verdicts: Sequence[Verdict]) -> list[Accuracy]:
+    """Count right and wrong numbers, and the truth of what confidence says."""
+    rows = share(data, "wrong_numbers", "L1-L5 in view", [v.is_right is False for v in verdicts])
+    visible = [v for v in verdicts if v.s1_seen_mm > S1_SEEN_MM]
+    rows += share(data, "right_numbers", f"S1 in view by {S1_SEEN_MM:.0f} mm", [v.is_right is True for v in visible])
+    numbered = [v for v in verdicts if v.is_right is not None]
+    for low, high in pairwise(CONFIDENCE_BINS):
+        bin_ = [v for v in numbered if low <= v.confidence < high]
+        rows += share(
+            data, "right_if_numbered", f"confidence {low} to {min(high, 1.0)}", [bool(v.is_right) for v in bin_]
+        )
+    return rows
+
+
+def numbers_anything(model: LoadedModel, seed: int) -> bool:
+    """Tell whether the model numbers anything in a picture of another body part: it should not."""
+    rng = np.random.default_rng([TRIAL_STREAM, 1, seed])
+    value = draw_intensities(rng)
+    noise = np.stack([smooth_noise(rng, cell).ravel() for cell in (3, 8, 30)])
+    picture = foreign_picture(rng, value, noise)
+    image = degrade(rng, picture.image.reshape(SHAPE), picture.depth_mm.reshape(SHAPE), picture.view)
+    trial = Trial(np.stack([channels(image)] * 3), {}, -np.inf, (0, SHAPE[0] - 1))
+    return any(level.level for level in find_levels(trial_stack(model, trial)).levels)
