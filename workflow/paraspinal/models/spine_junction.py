@@ -66,13 +66,15 @@ SACRUM_EVIDENCE = 0.25
 class Junction:
     """The most likely numbering: index of the last lumbar body, or None where it is not among the bodies.
 
-    ``probability`` of this numbering, ``rival`` of the next best one that also shows the junction; ``is_sacrum_seen``
-    tells whether there is direct evidence of the sacrum and not of the bodies alone.
+    ``probability`` of this numbering, ``rival`` of the next best one that also shows the junction; ``likeness`` of the
+    most similar other body to the last lumbar one in the network's eyes, 1 being the same; ``is_sacrum_seen`` tells
+    whether there is direct evidence of the sacrum and not of the bodies alone.
     """
 
     last: int | None
     probability: float
     rival: float
+    likeness: float
     is_sacrum_seen: bool
 
 
@@ -94,12 +96,14 @@ def find_junction(stack: SagittalStack, bodies: Sequence[Body], tilts_deg: Float
     posterior /= posterior.sum()
     best = int(posterior.argmax())
     if not shows[best]:
-        return Junction(None, float(posterior[best]), float(posterior[shows].max(initial=0.0)), False)
+        return Junction(None, float(posterior[best]), float(posterior[shows].max(initial=0.0)), 0.0, False)
     rivals = np.where(shows, posterior, 0.0)
     rivals[best] = 0.0
     index = int(last[best])
+    means = evidence.mean(axis=1)
+    likeness = float(np.delete(means, index).max(initial=0.0) / max(means[index], 1e-6))
     is_sacrum_seen = bool(evidence[index, 1:].max() >= SACRUM_EVIDENCE)
-    return Junction(index, float(posterior[best]), float(rivals.max()), is_sacrum_seen)
+    return Junction(index, float(posterior[best]), float(rivals.max()), likeness, is_sacrum_seen)
 
 
 def network_evidence(stack: SagittalStack, body: Body) -> Floats:

@@ -38,8 +38,8 @@ COUNTED_UPWARDS = (*LUMBAR_UPWARDS, "T12", "T11")
 MIN_PROBABILITY = 0.95
 """A numbering less probable than this is refused: a wrong number is worse than none."""
 
-SUSPECT_PROBABILITY = 0.02
-"""A numbering shifted by one level that is this probable makes a transitional vertebra likely."""
+SUSPECT_PROBABILITY, SUSPECT_LIKENESS = 0.02, 0.5
+"""Another numbering this probable, or a body this like the last lumbar one, makes a transitional vertebra likely."""
 
 FIVE_LUMBAR = 0.9
 """Share of people with five lumbar vertebrae: how surely the body above L1 is T12 when nothing but counting says so."""
@@ -110,8 +110,8 @@ def find_levels(stack: SagittalStack) -> SpineLevels:
     unnamed = tuple(_measure(stack, bodies, i) for i in range(len(bodies)))
     tilts = np.array([[_tilt_deg(level.inferior), _tilt_deg(level.superior)] for level in unnamed])
     junction = find_junction(stack, bodies, tilts)
-    is_suspected = junction.rival > SUSPECT_PROBABILITY
-    if junction.last is None or junction.probability < MIN_PROBABILITY:
+    is_suspected = junction.rival > SUSPECT_PROBABILITY or junction.likeness > SUSPECT_LIKENESS
+    if junction.last is None or not junction.is_sacrum_seen or junction.probability < MIN_PROBABILITY:
         discs = _discs(unnamed)
         return SpineLevels(unnamed, discs, LevelNumbering.UNRESOLVED, is_suspected, junction.probability)
     column = bodies[junction.last :]
@@ -127,8 +127,7 @@ def find_levels(stack: SagittalStack) -> SpineLevels:
     )
     s1 = _s1(stack, column[0], named[0], junction)
     levels = named if s1 is None else (s1, *named)
-    numbering = LevelNumbering.COUNTED_FROM_SACRUM if junction.is_sacrum_seen else LevelNumbering.ASSUMED
-    return SpineLevels(levels, _discs(levels), numbering, is_suspected, junction.probability)
+    return SpineLevels(levels, _discs(levels), LevelNumbering.COUNTED_FROM_SACRUM, is_suspected, junction.probability)
 
 
 def _tilt_deg(plane: Plane | None) -> float:
