@@ -146,13 +146,16 @@ def _to_native(
 def _label(
     grid: SliceGrid, image: sitk.Image, classes: npt.NDArray[np.uint8], spine: SpineLevels
 ) -> npt.NDArray[np.uint16]:
-    """Turn classes into codes: every body and disc voxel goes to the nearest numbered centre within its slice."""
+    """Turn classes into codes: every body and disc voxel goes to the nearest centre within its slice.
+
+    What lies nearest to S1 is sacrum, what lies nearest to a body beyond the names gets no code.
+    """
     labels = np.zeros(classes.shape, np.uint16)
     labels[classes == SpineClass.CANAL] = label_by_name("spinal_canal").code
     if spine.numbering is LevelNumbering.UNRESOLVED:
         return labels
     labels[classes == SpineClass.SACRUM] = label_by_name("sacrum").code
-    bodies = [(x.centre_mm, x.label) for x in spine.levels if x.level != "S1"]
+    bodies = [(x.centre_mm, x.label) for x in spine.levels] + [(centre, None) for centre in spine.nameless_mm]
     discs = [(x.mid.point_mm, x.label) for x in spine.discs]
     for kind, centres in ((SpineClass.VERTEBRAL_BODY, bodies), (SpineClass.DISC, discs)):
         index = np.argwhere(classes == kind)

@@ -88,7 +88,8 @@ class DiscGeometry:
 class SpineLevels:
     """All levels of a volume, caudal first, S1 included where its upper end-plate is seen.
 
-    ``junction_evidence`` in [0, 1] is the probability of the numbering, of the best one where it is refused.
+    ``junction_evidence`` in [0, 1] is the probability of the numbering, of the best one where it is refused;
+    ``nameless_mm`` are the centres (3,) of bodies beyond the names of a numbered column, LPS.
     """
 
     levels: tuple[LevelGeometry, ...]
@@ -96,6 +97,7 @@ class SpineLevels:
     numbering: LevelNumbering
     lstv_suspected: bool
     junction_evidence: float
+    nameless_mm: tuple[Floats, ...] = ()
 
 
 def find_levels(stack: SagittalStack) -> SpineLevels:
@@ -115,6 +117,7 @@ def find_levels(stack: SagittalStack) -> SpineLevels:
         discs = _discs(unnamed)
         return SpineLevels(unnamed, discs, LevelNumbering.UNRESOLVED, is_suspected, junction.probability)
     column = bodies[junction.last :]
+    names = _count(column)
     named = tuple(
         replace(
             _measure(stack, column, i) if i == 0 else unnamed[junction.last + i],
@@ -122,12 +125,24 @@ def find_levels(stack: SagittalStack) -> SpineLevels:
             label=vertebra_labels()[name],
             confidence=unnamed[junction.last + i].confidence * junction.probability * certainty,
         )
-        for i, (name, certainty) in enumerate(_count(column))
+        for i, (name, certainty) in enumerate(names)
         if name is not None
     )
     s1 = _s1(stack, column[0], named[0], junction)
+    below = unnamed[: junction.last]
+    if s1 is None and below:  # the network took what it sees of S1 for a body
+        label, confidence = label_by_name("sacrum").code, junction.probability * below[-1].confidence
+        s1 = replace(below[-1], level="S1", label=label, inferior=None, body_area_mm2=None, confidence=confidence)
     levels = named if s1 is None else (s1, *named)
-    return SpineLevels(levels, _discs(levels), LevelNumbering.COUNTED_FROM_SACRUM, is_suspected, junction.probability)
+    beyond = zip(unnamed[junction.last :], names, strict=True)
+    return SpineLevels(
+        levels,
+        _discs(levels),
+        LevelNumbering.COUNTED_FROM_SACRUM,
+        is_suspected,
+        junction.probability,
+        tuple(level.centre_mm for level, (name, _) in beyond if name is None),
+    )
 
 
 def _tilt_deg(plane: Plane | None) -> float:
