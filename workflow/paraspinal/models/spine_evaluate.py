@@ -41,6 +41,9 @@ TOLERANCES_MM = (10.0, 5.0)
 SHIFT_MM = 15.0
 """A name farther than this from its body is a wrong number; a level is 30 to 40 mm."""
 
+CROP_REACH_MM = 16.0
+"""Half the width of what is kept of a volume whose sacrum is cut off."""
+
 RESAMPLES = 2000
 
 PHANTOM_PEOPLE = 9
@@ -87,14 +90,16 @@ def evaluate_volumes(model: LoadedModel, data_folder: Path, prefix: str = "VB") 
 
 
 def evaluate_cropped(model: LoadedModel, data_folder: Path, prefix: str = "VB") -> Iterator[VolumeScore]:
-    """Yield the score of every real volume cut off through the middle of L5: the sacrum is out of view."""
+    """Yield the score of the middle slices of every real volume, cut off through L5: the sacrum is out of view."""
     for name, image, labels in read_volumes(data_folder, prefix):
-        z_axis = int(np.argmax(np.abs(np.array(image.GetDirection()).reshape(3, 3)[2])))
-        is_up = np.array(image.GetDirection()).reshape(3, 3)[2, z_axis] > 0
-        where = np.argwhere(sitk.GetArrayFromImage(labels) == REFERENCE_CODES["L5"])[:, 2 - z_axis]
-        middle = round(float(where.mean()))
+        found = np.argwhere(sitk.GetArrayFromImage(labels) == REFERENCE_CODES["L5"]).mean(axis=0)[::-1]
+        direction = np.array(image.GetDirection()).reshape(3, 3)
         kept = [slice(None)] * 3
-        kept[z_axis] = slice(middle, None) if is_up else slice(None, middle)
+        z_axis, x_axis = (int(np.abs(direction[axis]).argmax()) for axis in (2, 0))
+        middle = round(float(found[z_axis]))
+        kept[z_axis] = slice(middle, None) if direction[2, z_axis] > 0 else slice(None, middle)
+        centre, reach = round(float(found[x_axis])), round(CROP_REACH_MM / image.GetSpacing()[x_axis])
+        kept[x_axis] = slice(max(0, centre - reach), centre + reach + 1)
         yield _score(model, name, image[tuple(kept)], labels[tuple(kept)])
 
 
