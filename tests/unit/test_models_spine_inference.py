@@ -84,7 +84,7 @@ def test_centres_and_labels_are_those_of_the_painted_subject(truth: Truth, segme
     found = {x.level: x for x in result.levels}
     for i, name in enumerate(["L5", "L4", "L3", "L2", "L1"]):
         exact = chain.centre_mm[chain.first_sacral + 1 + i]
-        assert np.linalg.norm(found[name].centre_mm[1:] - exact) < 3.0, name
+        assert np.linalg.norm(found[name].centre_mm[1:] - exact) < 4.0, name  # a kidney's centroid is not its middle
         x, y, z = truth.image.TransformPhysicalPointToIndex(found[name].centre_mm.tolist())
         assert labels[z, y, x] == vertebra_labels()[name]
     # Every body voxel of the five bodies carries a label, and the right class carries none of another's.
@@ -150,6 +150,31 @@ def test_thin_slices_are_skipped_and_filled_in(truth: Truth) -> None:
     assert result.label_map.GetSize() == fine.GetSize()
     body = np.isin(sitk.GetArrayFromImage(result.label_map), list(vertebra_labels().values()))
     assert body.any(axis=(1, 2)).sum() > 25
+
+
+def test_of_a_wide_volume_only_the_middle_is_looked_at(truth: Truth) -> None:
+    nothing = float(SLICE_CODE + 1)  # background of the outermost slice
+    wide = sitk.ConstantPad(truth.image, (0, 0, 30), (0, 0, 40), nothing)
+    shown: list[int] = []
+
+    def predict(_: LoadedModel, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        shown.append(len(inputs))
+        return truth.predict(_, inputs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spine_inference, "predict_slices", predict)
+        patch.setattr(spine_inference, "channels", lambda picture: picture[None])
+        segmenter = SpineSegmenter(cast("LoadedModel", None))
+        found, narrow = segmenter.segment(wide), segmenter.segment(truth.image)
+    assert shown[0] + shown[1] < 60  # of 79
+    assert shown[2] == len(LATERAL_MM)
+    assert [x.level for x in found.levels] == [x.level for x in narrow.levels]
+    for one, other in zip(found.levels, narrow.levels, strict=True):
+        assert one.centre_mm == pytest.approx(other.centre_mm, abs=1.0)
+    labels = sitk.GetArrayFromImage(found.label_map)
+    assert labels.shape == (79, *SHAPE)
+    assert not labels[:15].any()
+    assert not labels[-15:].any()
 
 
 def test_the_same_image_gives_the_same_answer(truth: Truth, segmenter: SpineSegmenter) -> None:

@@ -25,10 +25,10 @@ AXES = np.array([[1.0, 0, 0], [0, 0, 1.0], [0, -1.0, 0]])
 
 @cache
 def scene_with(n_lumbar: int) -> Scene:
-    """Draw the first scene with so many lumbar vertebrae, its end-plates nearly flat and its column straight."""
-    for seed in range(200):
-        rng = np.random.default_rng(seed)
-        if len(sample_chain(rng).lumbar) == n_lumbar:
+    """Draw the first scene with so many lumbar vertebrae and no worn disc, its end-plates flat, its column straight."""
+    for seed in range(500):
+        chain = sample_chain(np.random.default_rng(seed))
+        if len(chain.lumbar) == n_lumbar and chain.disc_mm[chain.first_sacral : chain.first_sacral + 7].min() > 4.0:
             scene = sample_scene(np.random.default_rng(seed))
             flat = replace(scene.chain, concavity_mm=np.full(len(scene.chain.region), 0.3))
             return replace(scene, chain=flat, lip=0 * scene.lip, sway=np.zeros(4), rotation_rad=0.0)
@@ -126,22 +126,30 @@ def ambiguous(n_lumbar: int, share: float) -> SagittalStack:
     return replace(stack, heatmaps=heatmaps)
 
 
-def test_a_second_possible_junction_raises_the_suspicion_or_stops_the_count() -> None:
-    assert not find_levels(perfect_stack(5)).lstv_suspected
+def test_a_second_possible_junction_raises_the_suspicion() -> None:
+    certain = find_levels(perfect_stack(5))
+    assert not certain.lstv_suspected
     doubtful = find_levels(ambiguous(5, 0.85))
     assert doubtful.lstv_suspected
-    assert doubtful.numbering is LevelNumbering.COUNTED_FROM_SACRUM
-    assert doubtful.junction_evidence < find_levels(perfect_stack(5)).junction_evidence
-    # With sacrum seen below both, nothing tells them apart.
-    chain, stack = scene_with(5).chain, ambiguous(5, 1.0)
-    y, z = chain.centre_mm[chain.lumbar[1]]
-    row, col = int((TOP_MM - z + 12) / PIXEL_MM), int((y - FRONT_MM + 20) / PIXEL_MM)
+    assert [x.level for x in doubtful.levels] == [x.level for x in certain.levels]
+    assert doubtful.junction_evidence < certain.junction_evidence
+
+
+def test_where_network_and_end_plates_disagree_numbering_is_refused() -> None:
+    chain, stack = scene_with(5).chain, perfect_stack(5)
+    # The network is half sure of a junction two levels too high, where no sacrum slopes, and blind to the real one.
+    heatmaps = np.zeros_like(stack.heatmaps)
+    heatmaps[:, 0] = stack.heatmaps[:, 0]
     probabilities = stack.probabilities.copy()
-    probabilities[:, :, row : row + 9, col : col + 8] = 0
-    probabilities[:, 3, row : row + 9, col : col + 8] = 1
-    undecided = find_levels(replace(stack, probabilities=probabilities))
-    assert undecided.numbering is LevelNumbering.UNRESOLVED
-    assert undecided.lstv_suspected
+    probabilities[:, 0] += probabilities[:, 3]
+    probabilities[:, 3] = 0
+    rows, cols = np.meshgrid(np.arange(SHAPE[0]), np.arange(SHAPE[1]), indexing="ij")
+    points = np.stack([FRONT_MM + cols.ravel() * PIXEL_MM, TOP_MM - rows.ravel() * PIXEL_MM], 1).astype(np.float32)
+    away = np.zeros(len(points), np.float32)
+    for channel, unit in ((1, chain.lumbar[2]), (2, chain.lumbar[1])):
+        heatmaps[:, channel] = 0.7 * gaussians(points, away, chain.centre_mm[[unit]]).reshape(SHAPE)
+    found = find_levels(replace(stack, heatmaps=heatmaps, probabilities=probabilities))
+    assert found.numbering is LevelNumbering.UNRESOLVED
 
 
 def test_without_s1_nothing_is_numbered() -> None:
@@ -157,15 +165,15 @@ def test_without_s1_nothing_is_numbered() -> None:
     assert all(x.level is None and x.label is None for x in found.levels)
 
 
-@pytest.mark.parametrize(("seen_mm", "is_numbered"), [(20.0, False), (45.0, True)])
-def test_a_sliver_of_sacrum_might_be_a_lumbar_body_and_numbers_nothing(seen_mm: float, is_numbered: bool) -> None:
+@pytest.mark.parametrize("seen_mm", [14.0, 45.0])
+def test_part_of_s1_is_enough_where_the_network_knows_it(seen_mm: float) -> None:
     chain, stack = scene_with(5).chain, perfect_stack(5)
     first = chain.first_sacral
     # S1 leans forwards: of any row its posterior wall shows the most.
     down = np.array([np.sin(chain.angle_rad[first]), -np.cos(chain.angle_rad[first])])
     lowest = chain.origin_mm[first] + (seen_mm - chain.height_mm[first] / 2) * down
     found = find_levels(cropped(stack, 0, int((TOP_MM - lowest[1]) / PIXEL_MM)))
-    assert (found.numbering is LevelNumbering.COUNTED_FROM_SACRUM) == is_numbered
+    assert [x.level for x in vertebrae(found.levels)[:5]] == ["L5", "L4", "L3", "L2", "L1"]
 
 
 def test_one_piece_of_evidence_is_not_enough() -> None:

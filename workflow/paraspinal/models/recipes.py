@@ -10,19 +10,24 @@ from typing import Any
 from paraspinal.core.errors import ModelError
 from paraspinal.core.paths import PROJECT, RESOURCES
 from paraspinal.models.atlas_bank import ATLAS_FILE
+from paraspinal.models.card import Accuracy
 from paraspinal.models.evaluate import DIXON_FOLDER, evaluate, evaluate_muscles, evaluate_phantoms
-from paraspinal.models.inference import load_model
+from paraspinal.models.inference import LoadedModel, load_model
 from paraspinal.models.muscle_synthesis import MuscleTask
 from paraspinal.models.muscles_card import muscles_card
 from paraspinal.models.registry import ModelEntry
+from paraspinal.models.spine_card import spine_card
 from paraspinal.models.spine_evaluate import (
     VERTEBRAE_FOLDER,
     accuracy,
+    accuracy_cropped,
+    evaluate_axial_spines,
+    evaluate_cropped,
     evaluate_phantom_spines,
     evaluate_volumes,
-    spine_card,
 )
 from paraspinal.models.spine_synthesis import SpineTask
+from paraspinal.models.spine_trials import evaluate_trials
 from paraspinal.models.task import Task
 from paraspinal.models.training import Schedule, train_phases
 from paraspinal.models.weights import export_model
@@ -31,7 +36,7 @@ DATA_VARIABLE = "PARASPINAL_DATA"
 """Environment variable that says where the atlas and the real test images lie."""
 
 
-SPINE_VERSION = "0.1.0"
+SPINE_VERSION = "0.2.0"
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,20 @@ class Recipe:
 
 RECIPES = {
     "muscles": Recipe((Schedule(steps=7000, seed=20260101),)),
-    "spine": Recipe((Schedule(steps=4000, seed=20260102),)),
+    "spine": Recipe(
+        (
+            Schedule(steps=4000, seed=20260102),
+            Schedule(
+                steps=440,
+                seed=20260103,
+                learning_rate=8e-4,
+                warmup_steps=30,
+                fresh_per_step=4,
+                pool_size=96,
+                ema_decay=0.98,
+            ),
+        )
+    ),
 }
 
 
@@ -110,11 +128,19 @@ def ship_spine(checkpoint: Path, resources: Path, data: Path | None) -> ModelEnt
 
     With ``data`` the labelled sagittal volumes there are measured too; none was trained on.
     """
-    entry = export_model(checkpoint, spine_card(SPINE_VERSION, scores=[]), resources)
+    training = {"phases": [asdict(phase) for phase in RECIPES["spine"].phases]}
+    entry = export_model(checkpoint, spine_card(SPINE_VERSION, (), training), resources)
     model = load_model(entry.identifier, resources=resources)
-    has_volumes = data is not None and (data / VERTEBRAE_FOLDER).is_dir()
-    scores = list(evaluate_volumes(model, data)) if data and has_volumes else []
-    return export_model(checkpoint, spine_card(SPINE_VERSION, scores, evaluate_phantom_spines(model)), resources)
+    return export_model(checkpoint, spine_card(SPINE_VERSION, measure_spine(model, data), training), resources)
+
+
+def measure_spine(model: LoadedModel, data: Path | None) -> tuple[Accuracy, ...]:
+    """Measure a spine model on everything there is: real volumes where ``data`` has them, synthetic ones."""
+    real: tuple[Accuracy, ...] = ()
+    if data is not None and (data / VERTEBRAE_FOLDER).is_dir():
+        whole, cropped = list(evaluate_volumes(model, data)), list(evaluate_cropped(model, data))
+        real = accuracy(whole) + accuracy_cropped(cropped)
+    return real + evaluate_phantom_spines(model) + evaluate_axial_spines(model) + evaluate_trials(model)
 
 
 def evaluate_shipped(data: Path, resources: Path = RESOURCES) -> dict[str, Any]:
@@ -124,5 +150,4 @@ def evaluate_shipped(data: Path, resources: Path = RESOURCES) -> dict[str, Any]:
     """
     spine = load_model(f"spine@{SPINE_VERSION}", resources=resources)
     muscles = evaluate(data, resources=resources)
-    volumes = accuracy(list(evaluate_volumes(spine, data)))
-    return {"muscles": muscles, "spine": [asdict(row) for row in (*volumes, *evaluate_phantom_spines(spine))]}
+    return {"muscles": muscles, "spine": [asdict(row) for row in measure_spine(spine, data)]}

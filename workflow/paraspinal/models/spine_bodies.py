@@ -38,6 +38,9 @@ BODY_REACH_MM = 30.0
 OFF_COLUMN_MM = 22.0
 """A body farther than this from the smooth curve through the others is none."""
 
+BROAD_SHARE, MAX_HALF_WIDTH_MM = 0.5, 29.0
+"""Share of its largest slice that a slice well within a body shows, and half the width of the widest bodies."""
+
 AREA_SLAB_MM = 12.0
 """Thickness of the slab at mid-height in which the cross-section is measured."""
 
@@ -105,6 +108,7 @@ def find_bodies(stack: SagittalStack) -> list[Body]:
         inside = owner == k
         if inside.sum() * voxel < MIN_BODY_MM3:
             continue
+        inside = _without_stray_slices(index, inside, points)
         centre = points[inside].mean(axis=0)
         rows = index[inside & (np.abs(points[:, 2] - centre[2]) < 5), 1]
         if len(rows) == 0:
@@ -113,6 +117,19 @@ def find_bodies(stack: SagittalStack) -> list[Body]:
         bodies.append(Body(centre, points[inside], voxel, edge, float(probability[inside].mean())))
     bodies.sort(key=lambda body: -body.centre[1])
     return _on_column(bodies)
+
+
+def _without_stray_slices(index: NDArray[np.int64], inside: NDArray[np.bool_], points: Floats) -> NDArray[np.bool_]:
+    """Keep the slices (first column of ``index``) next to each other that show a body broadly, and half a body's width.
+
+    Where the column curves sideways a slice beside a body shows pieces of its neighbours.
+    """
+    area = np.bincount(index[inside, 0])
+    is_broad = area >= BROAD_SHARE * area.max()
+    run, _ = ndimage.label(is_broad)
+    core = run[index[:, 0].clip(max=len(area) - 1)] == run[int(area.argmax())]
+    middle = points[inside & core, 0].mean()
+    return np.asarray(inside & (np.abs(points[:, 0] - middle) <= MAX_HALF_WIDTH_MM))
 
 
 def _seeds(probability: NDArray[np.float32], spacing: Floats) -> Floats:

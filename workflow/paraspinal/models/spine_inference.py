@@ -20,6 +20,10 @@ from paraspinal.models.spine_levels import DiscGeometry, LevelGeometry, SpineLev
 MIN_SLICE_STEP_MM = 3.0
 """Thinner slices are skipped: neighbours that close tell the network nothing new."""
 
+COLUMN_REACH_MM, PROBE_MM = 62.0, 12.0
+"""Half the width of what is looked at in full, a body with its pedicles and a curve of the column, and the distance of
+the slices that tell where that is."""
+
 OWNER_REACH_MM = 34.0
 """A voxel of body or disc farther than this, within its slice, from the centre it is nearest to has no owner."""
 
@@ -87,8 +91,8 @@ def segment_spine(model: LoadedModel, image: sitk.Image) -> SpineResult:
     slices = grid.to_slices(image)
     step = max(1, int(np.floor(MIN_SLICE_STEP_MM / grid.spacing_mm[0] + 1e-6)))
     chosen = np.arange((len(slices) - 1) % step // 2, len(slices), step)
-    inputs = np.stack([channels(np.maximum(slices[i], 0.0)) for i in chosen])
-    probabilities, heatmaps = predict_slices(model, inputs)
+    chosen = _near_column(model, slices, chosen, grid.spacing_mm[0])
+    probabilities, heatmaps = _predict(model, slices, chosen)
     stack = sagittal_stack(grid, image, probabilities, heatmaps, int(chosen[0]), step)
     spine = find_levels(stack)
     classes, entropy = _to_native(grid, probabilities, chosen)
@@ -98,6 +102,33 @@ def segment_spine(model: LoadedModel, image: sitk.Image) -> SpineResult:
     label_map = sitk.GetImageFromArray(np.ascontiguousarray(grid.axes.backward(labels)))
     label_map.CopyInformation(image)
     return SpineResult(label_map, spine, uncertainty)
+
+
+def _predict(
+    model: LoadedModel, slices: npt.NDArray[np.float32], chosen: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Show the network the chosen slices."""
+    return predict_slices(model, np.stack([channels(np.maximum(slices[i], 0.0)) for i in chosen]))
+
+
+def _near_column(
+    model: LoadedModel, slices: npt.NDArray[np.float32], chosen: npt.NDArray[np.int64], slice_mm: float
+) -> npt.NDArray[np.int64]:
+    """Of a volume much wider than the column, such as an axial stack, keep the slices around it.
+
+    A look at few slices tells where: the middle is the median over what they show of bodies and sacrum. All slices are
+    kept where they show none.
+    """
+    if (chosen[-1] - chosen[0]) * slice_mm <= 2 * COLUMN_REACH_MM:
+        return chosen
+    probe = chosen[:: max(1, round(PROBE_MM / ((chosen[1] - chosen[0]) * slice_mm)))]
+    classes = _predict(model, slices, probe)[0].argmax(axis=1)
+    bone = np.isin(classes, (SpineClass.VERTEBRAL_BODY, SpineClass.SACRUM)).sum(axis=(1, 2))
+    if not bone.any():
+        return chosen
+    middle = probe[int(np.searchsorted(np.cumsum(bone), bone.sum() / 2))]
+    near: npt.NDArray[np.int64] = chosen[np.abs(chosen - middle) * slice_mm <= COLUMN_REACH_MM]
+    return near
 
 
 def sagittal_stack(
@@ -130,6 +161,8 @@ def _to_native(
     entropy = np.zeros(grid.native_shape, np.float32)
     step = int(chosen[1] - chosen[0]) if len(chosen) > 1 else 1
     for index in range(grid.native_shape[0]):
+        if not chosen[0] - step < index < chosen[-1] + step:
+            continue  # far from the column: background
         position = float(np.clip((index - chosen[0]) / step, 0, len(chosen) - 1))
         lower = int(position)
         share = np.float32(position - lower)
@@ -146,13 +179,16 @@ def _to_native(
 def _label(
     grid: SliceGrid, image: sitk.Image, classes: npt.NDArray[np.uint8], spine: SpineLevels
 ) -> npt.NDArray[np.uint16]:
-    """Turn classes into codes: every body and disc voxel goes to the nearest numbered centre within its slice."""
+    """Turn classes into codes: every body and disc voxel goes to the nearest centre within its slice.
+
+    What lies nearest to S1 is sacrum, what lies nearest to a body beyond the names gets no code.
+    """
     labels = np.zeros(classes.shape, np.uint16)
     labels[classes == SpineClass.CANAL] = label_by_name("spinal_canal").code
     if spine.numbering is LevelNumbering.UNRESOLVED:
         return labels
     labels[classes == SpineClass.SACRUM] = label_by_name("sacrum").code
-    bodies = [(x.centre_mm, x.label) for x in spine.levels if x.level != "S1"]
+    bodies = [(x.centre_mm, x.label) for x in spine.levels] + [(centre, None) for centre in spine.nameless_mm]
     discs = [(x.mid.point_mm, x.label) for x in spine.discs]
     for kind, centres in ((SpineClass.VERTEBRAL_BODY, bodies), (SpineClass.DISC, discs)):
         index = np.argwhere(classes == kind)

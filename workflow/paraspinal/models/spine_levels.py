@@ -16,7 +16,6 @@ from paraspinal.core.labels import disc_labels, label_by_name, vertebra_labels
 from paraspinal.core.vocab import LevelNumbering
 from paraspinal.models.spine_bodies import (
     BODY,
-    LAST_LUMBAR,
     S1,
     SACRUM,
     Body,
@@ -29,29 +28,21 @@ from paraspinal.models.spine_bodies import (
     find_bodies,
     offsets_from,
 )
+from paraspinal.models.spine_junction import SACRUM_SEARCH_MM, Junction, find_junction
 from paraspinal.models.spine_planes import PlaneFit, fit_end_plates, fit_sacral_plate
 
-COUNTED_UPWARDS = ("L5", "L4", "L3", "L2", "L1", "T12", "T11")
+LUMBAR_UPWARDS = ("L5", "L4", "L3", "L2", "L1")
+COUNTED_UPWARDS = (*LUMBAR_UPWARDS, "T12", "T11")
 """Names given from the sacrum upwards. A sixth lumbar vertebra cannot be told from T12 without ribs."""
 
-SACRUM_SEARCH_MM = (14.0, 52.0)
-"""Where the middle of S1 lies as seen from the last lumbar centre."""
+MIN_PROBABILITY = 0.95
+"""A numbering less probable than this is refused: a wrong number is worse than none."""
 
-SACRUM_SEEN_MM3 = 3000.0
-"""Volume of sacrum beside the last lumbar body that counts as certainly seen."""
+SUSPECT_PROBABILITY, SUSPECT_LIKENESS = 0.02, 0.5
+"""Another numbering this probable, or a body this like the last lumbar one, makes a transitional vertebra likely."""
 
-MIN_EVIDENCE = 0.45
-"""Mean of the three pieces of evidence for the lumbosacral junction below which numbering is refused."""
-
-MIN_SECOND_EVIDENCE = 0.3
-"""At least two of the three pieces must reach this: one alone is no proof."""
-
-AMBIGUOUS_RATIO = 0.5
-UNDECIDED_RATIO = 0.75
-"""A second junction with this share of the evidence makes a transitional vertebra likely, or numbering impossible."""
-
-MIN_SACRUM_MM = 32.0
-"""The height of a tall lumbar body: less sacrum in view might be such a body, cut by the lower border of the image."""
+FIVE_LUMBAR = 0.9
+"""Share of people with five lumbar vertebrae: how surely the body above L1 is T12 when nothing but counting says so."""
 
 MIN_S1_HEAT = 0.25
 HALF_S1_MM = 14.0
@@ -97,7 +88,8 @@ class DiscGeometry:
 class SpineLevels:
     """All levels of a volume, caudal first, S1 included where its upper end-plate is seen.
 
-    ``junction_evidence`` in [0, 1] is how surely the lumbosacral junction was found.
+    ``junction_evidence`` in [0, 1] is the probability of the numbering, of the best one where it is refused;
+    ``nameless_mm`` are the centres (3,) of bodies beyond the names of a numbered column, LPS.
     """
 
     levels: tuple[LevelGeometry, ...]
@@ -105,6 +97,7 @@ class SpineLevels:
     numbering: LevelNumbering
     lstv_suspected: bool
     junction_evidence: float
+    nameless_mm: tuple[Floats, ...] = ()
 
 
 def find_levels(stack: SagittalStack) -> SpineLevels:
@@ -116,56 +109,51 @@ def find_levels(stack: SagittalStack) -> SpineLevels:
     bodies = find_bodies(stack)
     if not bodies:
         return SpineLevels((), (), LevelNumbering.UNRESOLVED, False, 0.0)
-    evidence = np.array([_junction_evidence(stack, body) for body in bodies])
-    scores = evidence.mean(axis=1)
-    last = int(scores.argmax())
-    others = np.delete(scores, last)
-    rival = float(others.max(initial=0.0)) / max(float(scores[last]), 1e-6)
-    is_seen = bool(scores[last] >= MIN_EVIDENCE and np.sort(evidence[last])[1] >= MIN_SECOND_EVIDENCE)
-    is_suspected = is_seen and (rival > AMBIGUOUS_RATIO or last > 0)
-    junction = float(scores[last]) * (1.0 - max(0.0, rival - 0.5))
-    column = bodies[last:]
-    measured = [_measure(stack, column, i) for i in range(len(column))]
-    s1 = _s1(stack, column[0], measured[0], junction) if is_seen and rival <= UNDECIDED_RATIO else None
-    if s1 is None:
-        unnamed = tuple(_measure(stack, bodies, i) for i in range(len(bodies)))
-        return SpineLevels(unnamed, _discs(unnamed), LevelNumbering.UNRESOLVED, is_suspected, float(scores[last]))
+    unnamed = tuple(_measure(stack, bodies, i) for i in range(len(bodies)))
+    tilts = np.array([[_tilt_deg(level.inferior), _tilt_deg(level.superior)] for level in unnamed])
+    junction = find_junction(stack, bodies, tilts)
+    is_suspected = junction.rival > SUSPECT_PROBABILITY or junction.likeness > SUSPECT_LIKENESS
+    if junction.last is None or not junction.is_sacrum_seen or junction.probability < MIN_PROBABILITY:
+        discs = _discs(unnamed)
+        return SpineLevels(unnamed, discs, LevelNumbering.UNRESOLVED, is_suspected, junction.probability)
+    column = bodies[junction.last :]
+    names = _count(column)
     named = tuple(
-        replace(level, level=name, label=vertebra_labels()[name], confidence=level.confidence * junction * certainty)
-        for level, (name, certainty) in zip(measured, _count(column), strict=True)
+        replace(
+            _measure(stack, column, i) if i == 0 else unnamed[junction.last + i],
+            level=name,
+            label=vertebra_labels()[name],
+            confidence=unnamed[junction.last + i].confidence * junction.probability * certainty,
+        )
+        for i, (name, certainty) in enumerate(names)
         if name is not None
     )
-    levels = (s1, *named)
-    return SpineLevels(levels, _discs(levels), LevelNumbering.COUNTED_FROM_SACRUM, is_suspected, junction)
+    s1 = _s1(stack, column[0], named[0], junction)
+    below = unnamed[: junction.last]
+    if s1 is None and below:  # the network took what it sees of S1 for a body
+        label, confidence = label_by_name("sacrum").code, junction.probability * below[-1].confidence
+        s1 = replace(below[-1], level="S1", label=label, inferior=None, body_area_mm2=None, confidence=confidence)
+    levels = named if s1 is None else (s1, *named)
+    beyond = zip(unnamed[junction.last :], names, strict=True)
+    return SpineLevels(
+        levels,
+        _discs(levels),
+        LevelNumbering.COUNTED_FROM_SACRUM,
+        is_suspected,
+        junction.probability,
+        tuple(level.centre_mm for level, (name, _) in beyond if name is None),
+    )
 
 
-def _heat(stack: SagittalStack, which: int, centre: Floats, radius_mm: float) -> float:
-    """Return the highest value of a heatmap near a point, averaged over the nearest slices."""
-    slices = central_slices(stack, centre, 4.5)
-    composite = stack.heatmaps[slices, which].mean(axis=0)
-    rows = np.arange(composite.shape[0])[:, None] * stack.spacing_mm[1] - centre[1]
-    cols = np.arange(composite.shape[1])[None] * stack.spacing_mm[2] - centre[2]
-    return float(np.where(np.hypot(rows, cols) <= radius_mm, composite, 0.0).max())
+def _tilt_deg(plane: Plane | None) -> float:
+    """Tilt of an end-plate in the sagittal plane, positive where the front is lower; NaN if there is none."""
+    return float(np.degrees(np.arctan2(-plane.normal[1], plane.normal[2]))) if plane else float("nan")
 
 
-def _junction_evidence(stack: SagittalStack, body: Body) -> Floats:
-    """Evidence (3,) in [0, 1] that this is the last body above S1: its own heatmap, that of S1, sacrum below."""
-    own = _heat(stack, LAST_LUMBAR, body.centre, 10.0)
-    rows, cols, distance = offsets_from(stack, body)
-    ring = (rows > 6) & (cols > -25) & (distance > SACRUM_SEARCH_MM[0]) & (distance < SACRUM_SEARCH_MM[1])
-    slices = central_slices(stack, body.centre, 6.5)
-    s1 = float((stack.heatmaps[slices, S1].mean(axis=0) * ring).max())
-    is_sacrum = stack.probabilities[slices].argmax(axis=1) == SACRUM
-    near = ring & (distance < SACRUM_SEARCH_MM[1] - 10)
-    thickness = max(13.0, len(slices) * stack.spacing_mm[0])
-    area = float((is_sacrum.mean(axis=0) * near).sum()) * stack.spacing_mm[1] * stack.spacing_mm[2]
-    return np.array([own, s1, min(1.0, area * thickness / SACRUM_SEEN_MM3)])
-
-
-def _s1(stack: SagittalStack, last: Body, level: LevelGeometry, confidence: float) -> LevelGeometry | None:
+def _s1(stack: SagittalStack, last: Body, level: LevelGeometry, junction: Junction) -> LevelGeometry | None:
     """Measure S1: its upper end-plate below the last lumbar one, its centre from its heatmap if that shows one.
 
-    None where no more of the sacrum is in view than could be a lumbar body cut by the image border.
+    None where the plate is not seen.
     """
     if level.inferior is None:
         return None
@@ -173,7 +161,7 @@ def _s1(stack: SagittalStack, last: Body, level: LevelGeometry, confidence: floa
     normal = stack.axes.T @ level.inferior.normal
     sacrum = stack.probabilities[:, SACRUM]
     plate = fit_sacral_plate(sacrum, stack.spacing_mm, point, normal, depth_mm(stack, last))
-    if plate is None or _sacrum_depth_mm(stack, plate) < MIN_SACRUM_MM:
+    if plate is None:
         return None
     rows, _, distance = offsets_from(stack, last)
     heat = stack.heatmaps[central_slices(stack, last.centre, 6.5), S1].mean(axis=0)
@@ -192,16 +180,8 @@ def _s1(stack: SagittalStack, last: Body, level: LevelGeometry, confidence: floa
         None,
         None,
         is_truncated,
-        confidence,
+        junction.probability,
     )
-
-
-def _sacrum_depth_mm(stack: SagittalStack, plate: PlaneFit) -> float:
-    """How far the sacrum is seen below its upper end-plate, along the plate's normal."""
-    point, normal = plate
-    is_sacrum = stack.probabilities[central_slices(stack, point, 6.5)].argmax(axis=1) == SACRUM
-    pixels = np.argwhere(is_sacrum.mean(axis=0) > 0.5) * stack.spacing_mm[1:]
-    return float(np.percentile((point[1:] - pixels) @ normal[1:], 97)) if len(pixels) else 0.0
 
 
 def _count(column: list[Body]) -> list[tuple[str | None, float]]:
@@ -216,6 +196,8 @@ def _count(column: list[Body]) -> list[tuple[str | None, float]]:
             step = _levels_between(column, i)
             position += step
             certainty *= 0.5 ** (step - 1)
+            if position - step < len(LUMBAR_UPWARDS) <= position:
+                certainty *= FIVE_LUMBAR
         names.append((COUNTED_UPWARDS[position] if position < len(COUNTED_UPWARDS) else None, certainty))
     return names
 
