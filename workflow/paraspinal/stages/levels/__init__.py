@@ -120,6 +120,6 @@ STAGE = Stage(
     writes=LEVELS_SHARD,
     process=process,
     parameters=_parameters,
-    tools=lambda: {"simpleitk": sitk.Version_VersionString()},
+    tools=lambda: {"SimpleITK": sitk.Version_VersionString()},
     narrow=_narrow,
 )

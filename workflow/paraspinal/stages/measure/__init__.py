@@ -162,7 +162,7 @@ STAGE = Stage(
     writes=MEASURE,
     process=per_item(measure),
     parameters=lambda settings: {"min_coverage_frac": settings.measure.min_coverage_frac, "n4": settings.measure.n4},
-    tools=lambda: {"simpleitk": sitk.Version_VersionString()},
+    tools=lambda: {"SimpleITK": sitk.Version_VersionString()},
     is_per_row=True,
     narrow=_narrow,
 )
