@@ -158,6 +158,17 @@ def test_a_pickle_is_refused(tmp_path: Path) -> None:
         load_tensors(tmp_path / "weights.safetensors")
 
 
+def test_the_same_tensors_and_metadata_are_the_same_bytes(tmp_path: Path) -> None:
+    """The library's own writer puts metadata in another order every time."""
+    metadata = {f"key{i}": 'ä, " {}' for i in range(8)}
+    for i in range(6):
+        save_tensors(tmp_path / f"{i}", {"b": torch.arange(3.0), "a": torch.ones(2, dtype=torch.int64)}, metadata)
+    assert len({(tmp_path / f"{i}").read_bytes() for i in range(6)}) == 1
+    tensors, found = load_tensors(tmp_path / "0")
+    assert found == metadata
+    assert torch.equal(tensors["b"], torch.arange(3.0))
+
+
 def test_truncated_weights_and_a_missing_gpu_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_tensors(tmp_path / "whole", {"a": torch.zeros(64)}, {})
     (tmp_path / "cut").write_bytes((tmp_path / "whole").read_bytes()[:-1])

@@ -54,11 +54,22 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
     """Write tensors atomically; the same tensors give the same bytes."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     plain = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    safetensors.torch.save_file(plain, partial, metadata)
-    with partial.open("rb") as handle:
+    with partial.open("wb") as handle:
+        handle.write(_in_order(safetensors.torch.save(plain, metadata)))
+        handle.flush()
         os.fsync(handle.fileno())
-    partial.chmod(READABLE)  # the writer makes it private; a model is for everyone
+    partial.chmod(READABLE)  # whatever the umask, a model is for everyone
     partial.replace(path)
+
+
+def _in_order(data: bytes) -> bytes:
+    """Sort the metadata in the header of a safetensors file, which its writer puts in any order."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of eight bytes
+    return len(text).to_bytes(8, "little") + text + data[end:]
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
