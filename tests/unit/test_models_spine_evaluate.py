@@ -21,7 +21,7 @@ from paraspinal.models.spine_inference import segment_spine
 from paraspinal.models.spine_levels import LevelGeometry, SpineLevels
 from paraspinal.models.spine_scene import Tissue
 from paraspinal.models.spine_trials import AXES, Trial, judge, sample_trial
-from paraspinal.models.spine_view import FLOORS, SHAPE
+from paraspinal.models.spine_view import SHAPE
 
 DATA = Path(os.environ.get("PARASPINAL_DATA", PROJECT.parent / "shared" / "data")) / "nifti"
 NUMBERED, UNRESOLVED = LevelNumbering.COUNTED_FROM_SACRUM, LevelNumbering.UNRESOLVED
@@ -99,12 +99,9 @@ def test_other_body_parts_carry_no_spine() -> None:
     assert not picture.classes.any()
     assert not picture.heatmaps.any()
     assert picture.image.std() > 0
-    assert sum(part for part, _ in FLOORS) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(
-    "pattern", ["spine_t2_sagittal/*.nii.gz", "dixon_hand/*ater*.nii.gz", "vertebra_crop/*.nii.gz"]
-)
+@pytest.mark.parametrize("pattern", ["spine_t2_sagittal/*.nii.gz", "dixon_hand/input/*.nii*", "vertebra_crop/*.nii.gz"])
 def test_real_images_without_a_lumbosacral_junction_get_no_numbers(pattern: str) -> None:
     paths = sorted(DATA.glob(pattern))
     if not paths:
