@@ -36,7 +36,7 @@ DATA_VARIABLE = "PARASPINAL_DATA"
 """Environment variable that says where the atlas and the real test images lie."""
 
 
-SPINE_VERSION = "0.2.0"
+SPINE_VERSION = "0.1.0"
 
 
 @dataclass(frozen=True)
@@ -57,20 +57,7 @@ class Recipe:
 
 RECIPES = {
     "muscles": Recipe((Schedule(steps=7000, seed=20260101),)),
-    "spine": Recipe(
-        (
-            Schedule(steps=4000, seed=20260102),
-            Schedule(
-                steps=440,
-                seed=20260103,
-                learning_rate=8e-4,
-                warmup_steps=30,
-                fresh_per_step=4,
-                pool_size=96,
-                ema_decay=0.98,
-            ),
-        )
-    ),
+    "spine": Recipe((Schedule(steps=4000, seed=20260102),)),
 }
 
 
@@ -128,10 +115,9 @@ def ship_spine(checkpoint: Path, resources: Path, data: Path | None) -> ModelEnt
 
     With ``data`` the labelled sagittal volumes there are measured too; none was trained on.
     """
-    training = {"phases": [asdict(phase) for phase in RECIPES["spine"].phases]}
-    entry = export_model(checkpoint, spine_card(SPINE_VERSION, (), training), resources)
+    entry = export_model(checkpoint, spine_card(SPINE_VERSION, ()), resources)
     model = load_model(entry.identifier, resources=resources)
-    return export_model(checkpoint, spine_card(SPINE_VERSION, measure_spine(model, data), training), resources)
+    return export_model(checkpoint, spine_card(SPINE_VERSION, measure_spine(model, data)), resources)
 
 
 def measure_spine(model: LoadedModel, data: Path | None) -> tuple[Accuracy, ...]:

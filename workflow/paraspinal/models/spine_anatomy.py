@@ -179,15 +179,15 @@ def sample_chain(rng: np.random.Generator) -> SpineChain:
     top[first] *= rng.uniform(0.9, 1.08)
     disc[first - 1] = rng.choice([1.5, 3.5, 6.0], p=[0.25, 0.4, 0.35]) * rng.uniform(0.7, 1.4)
     transitional = rng.random()
-    if transitional < 0.13:  # a squarer S1 with a real disc below: only its slope and what follows tell it from L5
-        bottom[first] = top[first] * rng.uniform(0.75, 0.95)
-        disc[first - 1] = rng.uniform(3.5, 8)
-    elif transitional < 0.19:  # sacralised last lumbar: thin disc, trapezoid body
+    if transitional < 0.06:  # lumbarised S1: squarer, with a real disc below
+        bottom[first] = top[first] * rng.uniform(0.8, 0.92)
+        disc[first - 1] = rng.uniform(4.5, 8)
+    elif transitional < 0.12:  # sacralised last lumbar: thin disc, trapezoid body
         disc[first] = rng.uniform(2.5, 5)
         bottom[first + 1] *= rng.uniform(0.85, 0.95)
 
-    degenerated = mobile & (rng.random(n) < rng.choice([0.05, 0.3, 0.7], p=[0.5, 0.35, 0.15]))
-    disc[degenerated] *= rng.uniform(0.2, 0.8, int(degenerated.sum()))
+    degenerated = mobile & (rng.random(n) < rng.choice([0.05, 0.3]))
+    disc[degenerated] *= rng.uniform(0.35, 0.8, int(degenerated.sum()))
     crushed = ~sacral & (rng.random(n) < 0.03)
     height[crushed] *= rng.uniform(0.55, 0.9, int(crushed.sum()))
     wedge[crushed] -= rng.uniform(0, 14, int(crushed.sum()))

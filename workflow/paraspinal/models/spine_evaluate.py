@@ -46,7 +46,7 @@ CROP_REACH_MM = 16.0
 
 RESAMPLES = 2000
 
-PHANTOM_PEOPLE = 9
+PHANTOM_PEOPLE, AXIAL_PEOPLE = 9, 4
 PHANTOM_SEED = 7_3000  # another stream of people than the one trained on
 AXIAL_GRID = Grid(
     size=(70, 100, 72),
@@ -243,7 +243,7 @@ def evaluate_phantom_spines(
     )
 
 
-def evaluate_axial_spines(model: LoadedModel, people: int = PHANTOM_PEOPLE) -> tuple[Accuracy, ...]:
+def evaluate_axial_spines(model: LoadedModel, people: int = AXIAL_PEOPLE) -> tuple[Accuracy, ...]:
     """Do the same on axial stacks of 4 mm slices from S2 to T12, which the model sees cut sagittally."""
     return evaluate_phantom_spines(model, people, AXIAL_GRID, "axial at 4 mm")
 

@@ -1,4 +1,4 @@
-"""Pictures without a lumbar spine: limbs, heads, pelves, phantoms. What the spine network must leave empty."""
+"""Pictures without a lumbar spine: limbs, heads, pelves, phantoms. What the spine model must not number."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def sample_scene(rng: np.random.Generator) -> Scene:
     """Draw one subject."""
     chain = sample_chain(rng)
     n = len(chain.region)
-    scoliosis = rng.choice([2.0, 6.0, 14.0, 30.0], p=[0.4, 0.32, 0.18, 0.1])
+    scoliosis = rng.choice([2.0, 6.0, 14.0, 30.0], p=[0.45, 0.34, 0.14, 0.07])
     sway = np.array([rng.normal(0, scoliosis), rng.uniform(0, 6.3), rng.normal(0, scoliosis / 3), rng.uniform(0, 6.3)])
     s_lumbar = chain.unit_s_mm[chain.lumbar]
     belly = -rng.uniform(60, 150)
@@ -123,7 +123,7 @@ def sample_scene(rng: np.random.Generator) -> Scene:
     blobs[0, 7] = Tissue.ORGAN
     blobs[1, :6] = [rng.uniform(-70, 10), rng.uniform(-230, -150), 0, rng.uniform(15, 40), rng.uniform(15, 45), 40]
     blobs[1, 7] = Tissue.FLUID
-    spots = int(rng.poisson(rng.choice([0.8, 4.0], p=[0.75, 0.25])))
+    spots = int(rng.poisson(1.2))
     return Scene(
         chain=chain,
         sway=sway,
@@ -157,8 +157,8 @@ def sample_scene(rng: np.random.Generator) -> Scene:
             [
                 rng.integers(5, n, spots),
                 rng.uniform(-0.9, -0.1, spots),
-                np.clip(rng.uniform(-0.9, 0.9, spots), -0.5, 0.5),  # half of them at an end-plate, as beside worn discs
-                rng.uniform(2, 11, spots),
+                rng.uniform(-0.5, 0.5, spots),
+                rng.uniform(2, 8, spots),
                 rng.uniform(0.4, 1.8, spots),
             ],
             axis=1,

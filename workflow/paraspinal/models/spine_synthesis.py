@@ -11,9 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, special
 
-from paraspinal.models.preprocess import resampling_matrix
-from paraspinal.models.spine_foreign import foreign_picture
-from paraspinal.models.spine_input import PIXEL_MM, Field, SpineClass, channels
+from paraspinal.models.spine_input import Field, SpineClass, channels
 from paraspinal.models.spine_painter import paint
 from paraspinal.models.spine_phantom import phantom_picture
 from paraspinal.models.spine_scene import Slice, Tissue, sample_scene
@@ -28,8 +26,8 @@ from paraspinal.models.spine_view import (
 )
 from paraspinal.models.task import Sample
 
-PHANTOM_SHARE, FOREIGN_SHARE = 0.1, 0.04
-"""Shares of samples cut from the procedural three-dimensional body, and of other body parts; the rest is painted."""
+PHANTOM_SHARE = 0.1
+"""Share of samples cut from the procedural three-dimensional body instead of the painted column."""
 
 T = Tissue
 CONTRASTS: dict[str, dict[Tissue, tuple[float, float]]] = {
@@ -187,11 +185,8 @@ class SpineTask:
         """Draw one sample: inputs (2, 160, 112), classes (160, 112), heatmaps (3, 160, 112)."""
         value = draw_intensities(rng)
         noise = np.stack([smooth_noise(rng, cell).ravel() for cell in (3, 8, 30)])
-        draw = rng.choice(
-            np.array([phantom_picture, foreign_picture, _painted_picture]),
-            p=[PHANTOM_SHARE, FOREIGN_SHARE, 1 - PHANTOM_SHARE - FOREIGN_SHARE],
-        )
-        picture: Picture = draw(rng, value, noise)
+        draw = phantom_picture if rng.random() < PHANTOM_SHARE else _painted_picture
+        picture = draw(rng, value, noise)
         view = picture.view
         classes = np.where(view, picture.classes.reshape(SHAPE), 0)
         heatmaps = np.where(view, picture.heatmaps.reshape(-1, *SHAPE), np.float32(0)).astype(np.float32)
@@ -249,13 +244,9 @@ def degrade(rng: np.random.Generator, picture: Field, depth_mm: Field, view: NDA
         edge = -rng.uniform(38, 75)
         dark = special.expit((edge - depth_mm) / rng.uniform(2, 7))
         picture = picture * (1 - rng.uniform(0.4, 0.95) * dark).astype(np.float32)
-    if rng.random() < 0.2:  # pulsation and breathing ghosts along the phase direction
+    if rng.random() < 0.2:  # pulsation ghosts along the phase direction
         step = int(rng.integers(8, 40))
-        picture = picture + rng.uniform(0.02, 0.2) * np.roll(picture, step, axis=int(rng.integers(0, 2)))
-    if rng.random() < 0.04:
-        picture = _metal(rng, picture, depth_mm)
-    if rng.random() < 0.15:  # an axial stack seen from the side: rows as thick as its slices are apart
-        picture = _thick_rows(picture, rng.uniform(3, 7))
+        picture = picture + rng.uniform(0.02, 0.1) * np.roll(picture, step, axis=int(rng.integers(0, 2)))
     sigma = rng.uniform(0, 0.7, 2)
     picture = ndimage.gaussian_filter(picture, sigma).astype(np.float32)
     reference = float(np.percentile(picture, 90)) + 1e-6
@@ -269,24 +260,3 @@ def degrade(rng: np.random.Generator, picture: Field, depth_mm: Field, view: NDA
     if rng.random() < 0.15:  # fold the brightest down, as a windowed export does
         picture = np.minimum(picture, np.percentile(picture, rng.uniform(93, 99.5)))
     return np.where(view, np.maximum(picture, 1e-6), 0).astype(np.float32)
-
-
-def _metal(rng: np.random.Generator, picture: Field, depth_mm: Field) -> Field:
-    """Put screws near the column: voids with a bright rim, as beside implants."""
-    near = np.argwhere(np.abs(depth_mm) < 25)
-    if len(near) == 0:
-        return picture
-    rows, cols = np.indices(SHAPE)
-    for row, col in near[rng.integers(0, len(near), int(rng.integers(1, 5)))]:
-        radius = rng.uniform(2, 7)
-        distance = np.hypot((rows - row) / rng.uniform(0.6, 1.6), cols - col) - radius
-        rim = 1 + rng.uniform(0, 1.5) * np.exp(-((distance / 1.5) ** 2))
-        picture = picture * (rim * special.expit(distance * 2)).astype(np.float32)
-    return picture
-
-
-def _thick_rows(picture: Field, thickness_mm: float) -> Field:
-    """Average rows to slices of a thickness and interpolate linearly back."""
-    count = max(2, int(SHAPE[0] * PIXEL_MM / thickness_mm))
-    thick = resampling_matrix(SHAPE[0], PIXEL_MM, count, thickness_mm) @ picture
-    return np.asarray(resampling_matrix(count, thickness_mm, SHAPE[0], PIXEL_MM) @ thick, np.float32)

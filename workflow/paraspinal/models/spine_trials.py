@@ -36,7 +36,7 @@ AXES = np.array([[1.0, 0, 0], [0, 0, 1.0], [0, -1.0, 0]])
 SAME_BODY_MM = 12.0
 """A named centre this close to the true one is that vertebra; the next is at least 25 mm away."""
 
-TRIALS = 30
+TRIALS = 12
 S1_SEEN_MM = 10.0
 """So much of S1 in view is expected to be enough for numbers."""
 

@@ -19,15 +19,6 @@ HEATMAP_NAMES = ("lumbar", "last_lumbar", "s1")
 HALF_S1_MM = 16.0
 """From the centre of S1 to its upper end-plate, roughly."""
 
-FLOORS = (
-    (0.05, (-260.0, -85.0)),
-    (0.19, (-85.0, 0.0)),
-    (0.36, (5.0, 48.0)),
-    (0.40, (48.0, 190.0)),
-)
-"""Share of pictures, and how far their lower border lies below the upper end-plate of S1 (mm): only upper levels,
-S1 out of view, part of S1 in view as many lumbar protocols have it, all of S1."""
-
 S1_PIXELS_SEEN = 12
 """So many pixels of the upper half of S1 must be in view for the junction to count as seen."""
 
@@ -50,11 +41,17 @@ class Picture:
 def place(rng: np.random.Generator, s1_mm: NDArray[np.float64]) -> tuple[Field, NDArray[np.bool_]]:
     """Place the pixel grid around a column whose S1 has its centre at ``s1_mm`` (y, z), the lumbar spine near y = 0.
 
-    Returns (N, 2) points (y, z) in mm and the field of view (H, W). Where the picture ends decides what can be known:
-    see `FLOORS`.
+    Returns (N, 2) points (y, z) in mm and the field of view (H, W). S1 is out of view in a fifth of the pictures and
+    just within it in a third, as it is in practice.
     """
-    low, high = FLOORS[int(rng.choice(len(FLOORS), p=[share for share, _ in FLOORS]))][1]
-    floor = s1_mm[1] + HALF_S1_MM - rng.uniform(low, high)
+    top_of_s1 = s1_mm[1] + HALF_S1_MM
+    where = rng.random()
+    if where < 0.2:
+        floor = top_of_s1 + rng.uniform(0, 70)
+    elif where < 0.5:
+        floor = top_of_s1 - rng.uniform(8, 55)
+    else:
+        floor = top_of_s1 - rng.uniform(55, 190)
     tall = min(int(rng.uniform(90, SHAPE[0] + 40)), SHAPE[0])
     wide = min(int(rng.uniform(70, SHAPE[1] + 50)), SHAPE[1])
     first_row = int(rng.integers(0, SHAPE[0] - tall + 1))
