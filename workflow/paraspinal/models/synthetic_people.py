@@ -1,7 +1,7 @@
 """Whole synthetic people with known outlines, cut from the atlas: to choose and to check, never trained on as volumes.
 
-One person is one set of random numbers for every slice, so surroundings, contrast and shading hang together
-from slice to slice as in a scan; only noise differs.
+One person is one set of random numbers for every slice, so contrast and shading hang together from slice to
+slice as in a scan, and so do the surroundings except where something (kidney, rib, pelvis) begins or ends.
 """
 
 from __future__ import annotations
