@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from paraspinal.models.spine_bodies import Floats
 from paraspinal.models.spine_input import PIXEL_MM, Field
 from paraspinal.models.spine_scene import Tissue
 from paraspinal.models.spine_view import HEATMAP_NAMES, SHAPE, Picture, smooth_noise
@@ -46,7 +47,7 @@ def foreign_picture(rng: np.random.Generator, value: Field, noise: Field) -> Pic
     return Picture(image, empty, heatmaps, np.full(len(image), rng.uniform(-40, 40), np.float32), view)
 
 
-def _blob(z: Field, y: Field, centre: Field, size: Field, power: float, tilt: float) -> Field:
+def _blob(z: Field, y: Field, centre: Floats, size: Floats, power: float, tilt: float) -> Field:
     """Negative inside a superellipse (power 2: ellipse, 8: nearly a box) turned by ``tilt`` radians."""
     c, s = np.cos(tilt), np.sin(tilt)
     dz, dy = z - centre[0], y - centre[1]
