@@ -30,13 +30,13 @@ FIRST_PERSON = 1000  # people no other choice was made on
 CORRUPTED_FRAC = 0.2
 BAD_DSC = 0.8
 REVIEW_FRAC = 0.1
-WRONG_BODIES_EACH = 4
+WRONG_BODIES_EACH = 2
 SLICE_STEP = 3  # of the synthetic people's slices: one every 18 mm is enough to judge by
 
 REAL_OTHERS = {
     "hand": "dixon_hand/input/00[01][0680]-*.nii.gz",
     "upper abdomen, 3 mm": "abdomen_small/example_mr_sm.nii.gz",
-    "abdomen": "abdomen_unlabelled/*.nii.gz",
+    "abdomen": "abdomen_unlabelled/11_*.nii.gz",
 }
 
 SCORES = ("entropy", "flip_disagreement")

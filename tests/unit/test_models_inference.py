@@ -135,7 +135,7 @@ def test_not_a_number_is_a_data_error(toy: LoadedModel, image: sitk.Image) -> No
 def test_an_enormous_image_is_a_data_error(
     toy: LoadedModel, monkeypatch: pytest.MonkeyPatch, image: sitk.Image
 ) -> None:
-    monkeypatch.setattr("paraspinal.models.inference.MAX_VOXELS", image.GetNumberOfPixels() - 1)
+    monkeypatch.setattr("paraspinal.models.volume.MAX_VOXELS", image.GetNumberOfPixels() - 1)
     with pytest.raises(DataError, match="million voxels"):
         segment_muscles(toy, image)
 

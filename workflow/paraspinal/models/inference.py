@@ -26,6 +26,7 @@ from paraspinal.models.normalise import input_channels
 from paraspinal.models.plausible import judge, objection
 from paraspinal.models.preprocess import AXIAL_FRAME, SliceGrid, slice_grid
 from paraspinal.models.registry import resolve
+from paraspinal.models.volume import MIN_IN_PLANE_PIXELS, require_anatomy
 from paraspinal.models.weights import CLASS_NAMES_KEY, HEATMAP_NAMES_KEY, split_names
 from paraspinal.models.windows import Window, body_window
 
@@ -41,12 +42,6 @@ MAX_STRAY_MM = 10.0
 """A piece this far outside the box around a muscle is not the muscle: bowel beside the psoas, a kidney."""
 
 MIN_PROBABILITY = 1e-7  # keeps the logarithm finite
-
-MAX_VOXELS = 120_000_000
-"""An image with more voxels than this (a 400 x 400 x 60 scan has 9.6 million) is no lumbar scan and fits no memory."""
-
-MIN_IN_PLANE_PIXELS = 16
-"""An image with fewer rows or columns than this holds no recognisable anatomy."""
 
 
 @dataclass(frozen=True)
@@ -218,14 +213,10 @@ def remove_stray_pieces(classes: npt.NDArray[np.uint8], spacing_mm: tuple[float,
 
 
 def _plan(image: sitk.Image) -> SliceGrid:
+    require_anatomy(image)
     grid = slice_grid(image, AXIAL_FRAME)
     if min(grid.native_shape[1:]) < MIN_IN_PLANE_PIXELS:
         raise DataError(Reason.TOO_FEW_SLICES, "too few pixels in the axial plane")
-    if image.GetNumberOfPixels() > MAX_VOXELS:
-        raise DataError(Reason.SEG_IMPLAUSIBLE, f"more than {MAX_VOXELS // 10**6} million voxels")
-    values = sitk.GetArrayViewFromImage(image)
-    if not np.isfinite(values).all() or values.max() == values.min():
-        raise DataError(Reason.CONSTANT_IMAGE, "the image has no contrast")
     return grid
 
 
