@@ -43,19 +43,19 @@ def test_a_shift_is_a_wrong_number_and_a_missing_body_is_none() -> None:
 
 
 def test_a_share_has_the_exact_interval() -> None:
-    rows = {row.measure: row.value for row in share("d", "m", "s", [True] * 33 + [False])}
-    assert rows["m"] == pytest.approx(33 / 34)
-    assert rows["m_ci95_low"] == pytest.approx(stats.beta.ppf(0.025, 33, 2))
-    assert rows["m_ci95_high"] == pytest.approx(stats.beta.ppf(0.975, 34, 1))
+    (row,) = share("d", "m", "s", [True] * 33 + [False])
+    assert row.value == pytest.approx(33 / 34)
+    assert row.low == pytest.approx(stats.beta.ppf(0.025, 33, 2))
+    assert row.high == pytest.approx(stats.beta.ppf(0.975, 34, 1))
     assert share("d", "m", "s", []) == []
 
 
 def test_the_interval_of_a_mean_is_that_of_its_standard_error() -> None:
     values = np.random.default_rng(1).normal(0.85, 0.05, 200).tolist()
-    rows = {row.measure: row.value for row in mean("d", "m", "s", values)}
+    (row,) = mean("d", "m", "s", values)
     half = 1.96 * np.std(values) / np.sqrt(len(values))
-    assert rows["m_ci95_low"] == pytest.approx(rows["m"] - half, abs=1e-3)
-    assert rows["m_ci95_high"] == pytest.approx(rows["m"] + half, abs=1e-3)
+    assert row.low == pytest.approx(row.value - half, abs=1e-3)
+    assert row.high == pytest.approx(row.value + half, abs=1e-3)
     assert mean("d", "m", "s", values) == mean("d", "m", "s", values)
 
 

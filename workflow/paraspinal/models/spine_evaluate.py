@@ -182,7 +182,7 @@ def share(data: str, measure: str, structure: str, hits: list[bool]) -> list[Acc
     if not hits:
         return []
     interval = stats.binomtest(sum(hits), len(hits)).proportion_ci(0.95, "exact")
-    return _with_interval(data, measure, structure, sum(hits) / len(hits), (interval.low, interval.high))
+    return [Accuracy(data, measure, structure, sum(hits) / len(hits), "1", float(interval.low), float(interval.high))]
 
 
 def mean(data: str, measure: str, structure: str, values: list[float]) -> list[Accuracy]:
@@ -192,14 +192,7 @@ def mean(data: str, measure: str, structure: str, values: list[float]) -> list[A
     sample = np.array(values)
     picks = np.random.default_rng(0).integers(0, len(sample), (RESAMPLES, len(sample)))
     low, high = np.percentile(sample[picks].mean(axis=1), [2.5, 97.5])
-    return _with_interval(data, measure, structure, float(sample.mean()), (float(low), float(high)))
-
-
-def _with_interval(
-    data: str, measure: str, structure: str, value: float, interval: tuple[float, float]
-) -> list[Accuracy]:
-    names = (measure, f"{measure}_ci95_low", f"{measure}_ci95_high")
-    return [Accuracy(data, name, structure, float(v), "1") for name, v in zip(names, (value, *interval), strict=True)]
+    return [Accuracy(data, measure, structure, float(sample.mean()), "1", float(low), float(high))]
 
 
 def evaluate_phantom_spines(
