@@ -85,9 +85,10 @@ def aggregate(results: Path, breaker: BreakerSettings, limits: Limits | None = N
 
 
 def _read(results: Path, stage: str, columns: tuple[str, ...] | None = None) -> Iterator[pa.Table]:
-    """Read the shard tables of a stage, one after the other."""
+    """Read the shard tables of a stage, one after the other; ``columns`` may name parts of lists of structs."""
     for path in shard_tables(stage, results):
-        yield pq.read_table(results / path, columns=columns and list(columns))
+        with pq.ParquetFile(results / path) as file:
+            yield file.read(columns=columns and list(columns))
 
 
 def _write(table: Table, folder: Path, parts: Iterable[pa.Table]) -> int:
