@@ -13,6 +13,7 @@ import pytest
 
 from paraspinal.cohort.aggregate import aggregate
 from paraspinal.cohort.dictionary import dictionary
+from paraspinal.cohort.outliers import Limits
 from paraspinal.cohort.parts import explode
 from paraspinal.core.errors import CircuitBreakerError, ResultsError
 from paraspinal.core.registry import Registry, shard_path
@@ -261,3 +262,15 @@ def test_dictionary_is_complete_for_every_column_now_and_later() -> None:
     ):  # fmt: skip
         assert set(found[vocabulary]) == set(known)
     assert "Ashman's D of the two-component mixture above 2" in found["fi_gate"]
+
+
+def test_a_value_far_from_the_like_turns_its_scan_amber(tmp_path: Path) -> None:
+    areas = [500.0 + number for number in range(24)] + [2000.0]
+    scans = [scan(n) for n in range(len(areas))]
+    put(tmp_path, [stack(n) for n in range(len(areas))], scans)
+    metrics = [{**row, "metrics": [{**METRIC, "acsa_mm2": area}]} for row, area in zip(scans, areas, strict=True)]
+    MEASURE.write(shard_path(tmp_path, "measure", 1), metrics)
+    aggregate(tmp_path, BREAKER, Limits(max_robust_z=3.5, min_peers=20))
+    flags = read(tmp_path, "quality").dropna(subset=["reason_code"])
+    assert list(zip(flags.scan_id, flags.light, flags.reason_code, strict=True)) == [("scan24", "amber", "OUTLIER")]
+    assert read(tmp_path, "scans").set_index("scan_id").light.to_dict()["scan24"] == "amber"
