@@ -14,14 +14,12 @@ from paraspinal.core.columns import (
     METRIC_KEYS,
     METRIC_VALUES,
     NOT_APPLICABLE,
+    NOT_STATED,
     RECEIPT,
     SERIES,
     STATE,
     TEXT,
     TEXTS,
-)
-from paraspinal.core.columns import (
-    NOT_STATED as _NOT_STATED,
 )
 from paraspinal.core.people_schemas import COVARIATES, PARTICIPANTS
 from paraspinal.core.tables import Column, Table
@@ -34,7 +32,7 @@ INVENTORY = Table(
         Column("subject", TEXT, KEYS[0].description, null_meaning="the file names no person, or several"),
         Column("session", TEXT, KEYS[1].description, null_meaning="the file names no visit, or several persons"),
         Column("shard", INT, "shard the session was dealt to", null_meaning="the stack is in no session"),
-        Column("days_from_first_visit", INT, "days since the person's first visit", "day", null_meaning=_NOT_STATED),
+        Column("days_from_first_visit", INT, "days since the person's first visit", "day", null_meaning=NOT_STATED),
         Column("source", TEXT, "dicom | nifti | other"),
         Column("n_files", INT, "files in the stack", "file"),
         Column("n_slices", INT, "slices in the stack", "slice", null_meaning=NOT_APPLICABLE),
@@ -44,7 +42,7 @@ INVENTORY = Table(
             "acquisition_moment",
             INT,
             "order of the acquisition in the visit; images acquired within 8 s share a number",
-            null_meaning=_NOT_STATED,
+            null_meaning=NOT_STATED,
         ),
         Column("rescale_slope", FLOAT, "factor the header states on stored values", "1", "", "not stated, or several"),
         Column("rescale_intercept", FLOAT, "what the header adds to them", "1", "", "not stated, or several"),
@@ -274,8 +272,8 @@ SCANS = Table(
     "One row per usable image (a Dixon acquisition is one row).",
     (
         *_SCAN,
-        Column("days_from_first_visit", INT, "days since the person's first visit", "day", null_meaning=_NOT_STATED),
-        Column("visit", INT, "number of the visit, 1 is the first", null_meaning=_NOT_STATED),
+        Column("days_from_first_visit", INT, "days since the person's first visit", "day", null_meaning=NOT_STATED),
+        Column("visit", INT, "number of the visit, 1 is the first", null_meaning=NOT_STATED),
         Column("dseg_path", TEXT, "label map in the native grid", null_meaning="not segmented"),
         Column("model", TEXT, "name@version of the model", null_meaning="not segmented"),
         Column("model_sha256", TEXT, "sha256 of the weights", null_meaning="not segmented"),
