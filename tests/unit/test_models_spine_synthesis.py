@@ -6,12 +6,13 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from paraspinal.models.spine_anatomy import Region, sample_chain
-from paraspinal.models.spine_input import SpineClass, channels
+from paraspinal.models.spine_input import N_CHANNELS, SpineClass, channels, network_inputs
 from paraspinal.models.spine_phantom import phantom_picture
 from paraspinal.models.spine_scene import Slice, Tissue, gaussians, sample_scene
-from paraspinal.models.spine_synthesis import CONTRAST_WEIGHTS, CONTRASTS, SpineTask
+from paraspinal.models.spine_synthesis import CONTRAST_WEIGHTS, CONTRASTS, SpineTask, degrade
 from paraspinal.models.spine_view import HEATMAP_NAMES, SHAPE, centre_heatmaps
 
 
@@ -106,7 +107,7 @@ def test_the_procedural_body_gives_the_same_classes() -> None:
         picture = phantom_picture(np.random.default_rng(seed), value, noise)
         found[np.unique(picture.classes)] = True
         marrow = picture.classes == SpineClass.VERTEBRAL_BODY
-        assert picture.image.shape == marrow.shape
+        assert picture.image.shape == (3, *marrow.shape)
         peak = picture.heatmaps[0] > 0.95
         assert marrow[peak].all(), "centres of lumbar bodies lie in bodies"
     assert found.all()
@@ -129,3 +130,23 @@ def test_every_contrast_knows_the_same_tissues() -> None:
     tissues = {frozenset(family) for family in CONTRASTS.values()}
     assert len(tissues) == 1
     assert all(0 <= low < high for family in CONTRASTS.values() for low, high in family.values())
+
+
+def test_a_slice_is_seen_between_its_neighbours() -> None:
+    stack = np.random.default_rng(2).uniform(1, 9, (7, 16, 24)).astype(np.float32)
+    inputs = network_inputs(stack, [0, 4, 6], step=2)
+    assert inputs.shape == (3, N_CHANNELS, 16, 24)
+    for row, index in enumerate((0, 4, 6)):
+        assert np.array_equal(inputs[row, :2], channels(stack[index]))
+        for channel, other in ((2, index - 2), (3, index + 2)):
+            expected = channels(stack[other])[1] if 0 <= other < 7 else np.zeros((16, 24))
+            assert np.array_equal(inputs[row, channel], expected), "zeros beyond the stack"
+
+
+def test_slices_of_a_scan_share_its_defects_and_have_noise_of_their_own() -> None:
+    depth, view = np.zeros(SHAPE, np.float32), np.ones(SHAPE, bool)
+    stack = degrade(np.random.default_rng(4), np.full((3, *SHAPE), 0.5, np.float32), depth, view)
+    assert not np.array_equal(stack[0], stack[1])
+    field = ndimage.gaussian_filter(stack, (0, 6, 6))
+    assert field[0] == pytest.approx(field[1], rel=0.05)
+    assert np.ptp(field[0]) > 0.2 * field[0].mean(), "the shading of the coil is there"

@@ -1,12 +1,13 @@
 """Run a network on images: load once, verify, predict; label maps in the exact native grid.
 
-Deterministic: slices pass the network one at a time in float32, so the result cannot depend on how
-many are asked for together. The device is the one asked for or an error.
+Deterministic: slices pass the network one at a time on the CPU and in batches of one size on a GPU, so the result
+cannot depend on how many are asked for together. Device and precision are the ones asked for or an error.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from paraspinal.core.errors import DataError, ModelError
 from paraspinal.core.paths import RESOURCES
 from paraspinal.core.vocab import Reason
 from paraspinal.models.agreement import ClassMap, disagreement
+from paraspinal.models.batches import Batcher
 from paraspinal.models.card import ModelCard, check_order, read_card
 from paraspinal.models.checkpoint import load_tensors
 from paraspinal.models.network import NetworkSpec, UNet, build_network
@@ -46,12 +48,14 @@ MIN_PROBABILITY = 1e-7  # keeps the logarithm finite
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A verified network in evaluation mode, its card and its device."""
+    """A verified network in evaluation mode, its card, device and precision; safe to use from many threads."""
 
     network: UNet
     card: ModelCard
     sha256: str
     device: str
+    precision: str = "float32"
+    batcher: Batcher | None = None
 
     @property
     def identifier(self) -> str:
@@ -76,10 +80,17 @@ class SegmentationResult:
     objection: str | None = None
 
 
-def load_model(identifier: str, device: str = "cpu", threads: int = 1, resources: Path = RESOURCES) -> LoadedModel:
+def load_model(
+    identifier: str,
+    device: str = "cpu",
+    threads: int = 1,
+    resources: Path = RESOURCES,
+    precision: str = "float32",
+) -> LoadedModel:
     """Load ``name@version`` after checking sha256, card and label order.
 
-    Raises ModelError for an unknown, missing or altered model, and for a device this machine lacks.
+    ``precision`` is float32, or bfloat16 for the convolutions alone. Raises ModelError for an unknown, missing or
+    altered model, and for a device this machine lacks.
     """
     torch_device = check_device(device)
     torch.set_num_threads(threads)
@@ -96,7 +107,8 @@ def load_model(identifier: str, device: str = "cpu", threads: int = 1, resources
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise ModelError(f"the weights of {identifier} do not fit the network of its card") from error
-    return LoadedModel(network.float().to(torch_device).eval(), card, entry.sha256, device)
+    model = LoadedModel(network.float().to(torch_device).eval(), card, entry.sha256, device, precision)
+    return model if device == "cpu" else replace(model, batcher=Batcher(partial(_forward, model)))
 
 
 def check_device(device: str) -> torch.device:
@@ -111,16 +123,24 @@ def check_device(device: str) -> torch.device:
 
 def predict_slices(model: LoadedModel, inputs: Array) -> tuple[Array, Array]:
     """Run the network on (N, C, H, W); returns class probabilities (N, L, H, W) and heatmaps (N, K, H, W)."""
+    if model.batcher:
+        return model.batcher.predict(inputs)
     spec = model.network.spec
     probabilities = np.empty((len(inputs), spec.n_classes, *inputs.shape[2:]), dtype=np.float32)
     heatmaps = np.empty((len(inputs), spec.n_heatmaps, *inputs.shape[2:]), dtype=np.float32)
-    with torch.inference_mode():
-        for index, one in enumerate(inputs):
-            image = torch.from_numpy(np.ascontiguousarray(one[None])).to(model.device)
-            class_logits, heatmap_logits = model.network(image.contiguous(memory_format=torch.channels_last))
-            probabilities[index] = class_logits[0].softmax(dim=0).cpu().numpy()
-            heatmaps[index] = heatmap_logits[0].sigmoid().cpu().numpy()
+    for index, one in enumerate(inputs):
+        probabilities[index : index + 1], heatmaps[index : index + 1] = _forward(model, one[None])
     return probabilities, heatmaps
+
+
+def _forward(model: LoadedModel, inputs: Array) -> tuple[Array, Array]:
+    """Show the network one batch (N, C, H, W)."""
+    kind = model.device.split(":")[0]
+    with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=model.precision == "bfloat16"):
+        images = torch.from_numpy(np.ascontiguousarray(inputs)).to(model.device)
+        class_logits, heatmap_logits = model.network(images.contiguous(memory_format=torch.channels_last))
+        probabilities = class_logits.float().softmax(dim=1)
+        return probabilities.cpu().numpy(), heatmap_logits.float().sigmoid().cpu().numpy()
 
 
 class MuscleSegmenter:
@@ -221,19 +241,21 @@ def _plan(image: sitk.Image) -> SliceGrid:
 
 
 def _to_native(grid: SliceGrid, window: Window, probabilities: Array) -> tuple[npt.NDArray[np.uint8], Array]:
-    """Interpolate probabilities to native pixels, then argmax; also the normalised entropy."""
+    """Interpolate probabilities to native pixels, then argmax; also the normalised entropy where there is a muscle."""
     n_classes = probabilities.shape[1]
     canvas = np.zeros((n_classes + 1, *grid.canvas), dtype=np.float32)
     canvas[0] = 1.0  # outside the window there is only background
-    classes = np.empty(grid.native_shape, dtype=np.uint8)
-    entropy = np.empty(grid.native_shape, dtype=np.float32)
+    classes = np.zeros(grid.native_shape, dtype=np.uint8)
+    entropy = np.zeros(grid.native_shape, dtype=np.float32)
     for index, inner in enumerate(probabilities):
         # Entropy is smooth: computed on the network's grid and interpolated along with the rest.
         spread = -(inner * np.log(np.maximum(inner, MIN_PROBABILITY))).sum(axis=0) / np.log(n_classes)
         canvas[(slice(None), *window)] = np.concatenate([inner, spread[None]])
-        planes = grid.to_native_planes(canvas)
-        classes[index] = planes[:-1].argmax(axis=0)
-        entropy[index] = planes[-1]
+        # Between pixels that are all background no other class can win: only the rest is interpolated.
+        box = grid.native_box(canvas[:-1].argmax(axis=0) > 0)
+        planes = grid.to_native_planes(canvas, box)
+        classes[(index, *box)] = planes[:-1].argmax(axis=0)
+        entropy[(index, *box)] = planes[-1]
     return classes, entropy
 
 

@@ -19,6 +19,10 @@ from paraspinal.core.vocab import Reason
 from paraspinal.models.normalise import PIXEL_MM
 
 Array = npt.NDArray[np.float32]
+Box = tuple[slice, slice]
+"""Rows and columns."""
+
+WHOLE: Box = (slice(None), slice(None))
 
 # Anatomical direction (LPS: x left, y posterior, z superior) each canonical array axis follows.
 AXIAL_FRAME = ((0, 0, 1), (0, 1, 0), (1, 0, 0))  # slices go up, rows to the back, columns to the left
@@ -82,11 +86,25 @@ class SliceGrid:
         slices[(slice(None), *self._window())] = rows @ volume @ columns.T
         return slices
 
-    def to_native_planes(self, canvas: Array) -> Array:
-        """Interpolate fields (C, H, W) of one canonical slice to its native pixels (C, rows, columns)."""
+    def to_native_planes(self, canvas: Array, box: Box = WHOLE) -> Array:
+        """Interpolate fields (C, H, W) of a canonical slice to its native pixels in ``box`` (C, rows, columns)."""
+        rows, columns = self._back()
+        return np.asarray(rows[box[0]] @ canvas[(slice(None), *self._window())] @ columns[box[1]].T, dtype=np.float32)
+
+    def native_box(self, marked: npt.NDArray[np.bool_]) -> Box:
+        """Smallest box of native pixels outside of which nothing depends on a ``marked`` pixel (H, W) of the canvas."""
+        inner = marked[self._window()]
+        spans = []
+        for axis, matrix in enumerate(self._back()):
+            touched = np.flatnonzero((matrix[:, inner.any(axis=1 - axis)] > 0).any(axis=1))
+            spans.append(slice(int(touched[0]), int(touched[-1]) + 1) if touched.size else slice(0, 0))
+        return spans[0], spans[1]
+
+    def _back(self) -> tuple[Array, Array]:
+        """Matrices that interpolate rows and columns of the network's grid to native pixels."""
         rows = resampling_matrix(self.inner[0], PIXEL_MM, self.native_shape[1], self.spacing_mm[1], smooth=False)
         columns = resampling_matrix(self.inner[1], PIXEL_MM, self.native_shape[2], self.spacing_mm[2], smooth=False)
-        return np.asarray(rows @ canvas[(slice(None), *self._window())] @ columns.T, dtype=np.float32)
+        return rows, columns
 
     def pixel_to_native(self, row: float, column: float) -> tuple[float, float]:
         """Map a canvas position (pixels) to the canonical-axis native index (row, column)."""

@@ -44,7 +44,7 @@ def foreign_picture(rng: np.random.Generator, value: Field, noise: Field) -> Pic
     view = np.ones(SHAPE, bool)
     empty = np.zeros(len(image), np.int64)
     heatmaps = np.zeros((len(HEATMAP_NAMES), len(image)), np.float32)
-    return Picture(image, empty, heatmaps, np.full(len(image), rng.uniform(-40, 40), np.float32), view)
+    return Picture(np.stack([image] * 3), empty, heatmaps, np.full(len(image), rng.uniform(-40, 40), np.float32), view)
 
 
 def _blob(z: Field, y: Field, centre: Floats, size: Floats, power: float, tilt: float) -> Field:

@@ -14,7 +14,7 @@ from paraspinal.core.vocab import LevelNumbering, Reason
 from paraspinal.models.inference import LoadedModel, predict_slices
 from paraspinal.models.preprocess import SAGITTAL_FRAME, SliceGrid, slice_grid
 from paraspinal.models.spine_bodies import SagittalStack
-from paraspinal.models.spine_input import PIXEL_MM, SpineClass, channels
+from paraspinal.models.spine_input import PIXEL_MM, SpineClass, network_inputs
 from paraspinal.models.spine_levels import DiscGeometry, LevelGeometry, SpineLevels, find_levels
 
 MIN_SLICE_STEP_MM = 3.0
@@ -91,8 +91,8 @@ def segment_spine(model: LoadedModel, image: sitk.Image) -> SpineResult:
     slices = grid.to_slices(image)
     step = max(1, int(np.floor(MIN_SLICE_STEP_MM / grid.spacing_mm[0] + 1e-6)))
     chosen = np.arange((len(slices) - 1) % step // 2, len(slices), step)
-    chosen = _near_column(model, slices, chosen, grid.spacing_mm[0])
-    probabilities, heatmaps = _predict(model, slices, chosen)
+    chosen = _near_column(model, slices, chosen, step, grid.spacing_mm[0])
+    probabilities, heatmaps = predict_slices(model, network_inputs(slices, chosen, step))
     stack = sagittal_stack(grid, image, probabilities, heatmaps, int(chosen[0]), step)
     spine = find_levels(stack)
     classes, entropy = _to_native(grid, probabilities, chosen)
@@ -104,15 +104,8 @@ def segment_spine(model: LoadedModel, image: sitk.Image) -> SpineResult:
     return SpineResult(label_map, spine, uncertainty)
 
 
-def _predict(
-    model: LoadedModel, slices: npt.NDArray[np.float32], chosen: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Show the network the chosen slices."""
-    return predict_slices(model, np.stack([channels(np.maximum(slices[i], 0.0)) for i in chosen]))
-
-
 def _near_column(
-    model: LoadedModel, slices: npt.NDArray[np.float32], chosen: npt.NDArray[np.int64], slice_mm: float
+    model: LoadedModel, slices: npt.NDArray[np.float32], chosen: npt.NDArray[np.int64], step: int, slice_mm: float
 ) -> npt.NDArray[np.int64]:
     """Of a volume much wider than the column, such as an axial stack, keep the slices around it.
 
@@ -121,8 +114,8 @@ def _near_column(
     """
     if (chosen[-1] - chosen[0]) * slice_mm <= 2 * COLUMN_REACH_MM:
         return chosen
-    probe = chosen[:: max(1, round(PROBE_MM / ((chosen[1] - chosen[0]) * slice_mm)))]
-    classes = _predict(model, slices, probe)[0].argmax(axis=1)
+    probe = chosen[:: max(1, round(PROBE_MM / (step * slice_mm)))]
+    classes = predict_slices(model, network_inputs(slices, probe, step))[0].argmax(axis=1)
     bone = np.isin(classes, (SpineClass.VERTEBRAL_BODY, SpineClass.SACRUM)).sum(axis=(1, 2))
     if not bone.any():
         return chosen
@@ -170,9 +163,10 @@ def _to_native(
         if share > 0:
             canvas = (1 - share) * canvas + share * probabilities[lower + 1]
         spread = -(canvas * np.log(np.maximum(canvas, 1e-7))).sum(axis=0, keepdims=True) / np.log(len(canvas))
-        planes = grid.to_native_planes(np.concatenate([canvas, spread.astype(np.float32)]))
-        classes[index] = planes[:-1].argmax(axis=0)
-        entropy[index] = planes[-1]
+        box = grid.native_box(canvas.argmax(axis=0) > 0)  # between pixels of background no other class can win
+        planes = grid.to_native_planes(np.concatenate([canvas, spread.astype(np.float32)]), box)
+        classes[(index, *box)] = planes[:-1].argmax(axis=0)
+        entropy[(index, *box)] = planes[-1]
     return classes, entropy
 
 

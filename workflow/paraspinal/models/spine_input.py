@@ -5,6 +5,7 @@ Apart from the synthesis, so that a change to how training pictures are made re-
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
@@ -30,8 +31,25 @@ class SpineClass(IntEnum):
     CANAL = 4
 
 
+N_CHANNELS = 4
+"""Two of the slice itself, one of either neighbour: where a body ends sideways, one slice alone does not show."""
+
+
+def network_inputs(slices: Field, chosen: Sequence[int] | NDArray[np.int64], step: int = 1) -> Field:
+    """Turn the chosen of ``slices`` (n, H, W) into what the network sees, (len(chosen), 4, H, W).
+
+    Channels: the two of :func:`channels`, then the local z-score of the slice ``step`` before and of that ``step``
+    after; zeros where the stack ends.
+    """
+    near = sorted({j for i in chosen for j in (i - step, i, i + step) if 0 <= j < len(slices)})
+    own = {j: channels(np.maximum(slices[j], 0.0)) for j in near}
+    nothing = np.zeros((2, *slices.shape[1:]), np.float32)
+    rows = [[*own[i], own.get(i - step, nothing)[1], own.get(i + step, nothing)[1]] for i in chosen]
+    return np.stack([np.stack(row) for row in rows])
+
+
 def channels(picture: Field) -> Field:
-    """Turn a slice (H, W) of arbitrary scale into the network's two channels (2, H, W).
+    """Turn a slice (H, W) of arbitrary scale into two channels (2, H, W).
 
     Intensity over the 97th percentile of the foreground, and the local z-score; zero pixels are padding.
     """

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from paraspinal.models.spine_input import Field, SpineClass
 from paraspinal.models.spine_scene import Tissue
-from paraspinal.models.spine_view import Picture, centre_heatmaps, place, slice_position
+from paraspinal.models.spine_view import Picture, centre_heatmaps, place, slice_positions
 from paraspinal.phantom.anatomy import Anatomy, sample_parameters
 from paraspinal.phantom.tissue import Tissue as Body
 
@@ -50,23 +50,24 @@ CANAL_LABEL, SACRUM_LABEL, MAX_SPINE_LABEL = 2, 50, 100
 
 
 def phantom_picture(rng: np.random.Generator, value: Field, noise: Field) -> Picture:
-    """Cut a slice through a newly drawn body; `value` and `noise` as for the painter."""
+    """Cut neighbouring slices through a newly drawn body; `value` and `noise` as for the painter."""
     anatomy = Anatomy(sample_parameters(rng))
     planes = anatomy.level_planes()
     s1 = planes["S1"].centre_mm
     lumbar = np.array([planes[name].centre_mm for name in sorted(planes, reverse=True) if name.startswith("L")])
     points, view = place(rng, s1[1:])
-    lateral = slice_position(rng, points)
-    tissue, label = anatomy.tissue_and_label(np.column_stack([lateral, points]))
+    positions = slice_positions(rng, points)
+    cuts = [anatomy.tissue_and_label(np.column_stack([lateral, points])) for lateral in positions]
     centre_y = np.interp(points[:, 1], anatomy.axis.z_mm, anatomy.centre_y)
     centre_x = np.interp(points[:, 1], anatomy.axis.z_mm, anatomy.centre_x)
-    image = value[_INTENSITY_OF[tissue]] * (1 + 0.1 * noise[0] + 0.1 * noise[1])
+    texture = 1 + 0.1 * noise[0] + 0.1 * noise[1]
+    image = np.stack([value[_INTENSITY_OF[tissue]] * texture for tissue, _ in cuts])
     top = max(plane.superior_point_mm[2] for plane in planes.values())
     view &= (points[:, 1] < top).reshape(view.shape)  # the column ends there
-    away = (lateral - centre_x).astype(np.float32)
+    away = (positions[1] - centre_x).astype(np.float32)
     heatmaps = centre_heatmaps(points, view, away, lumbar[:, 1:], s1[1:])
     depth = (points[:, 0] - centre_y - HALF_BODY_MM).astype(np.float32)
-    return Picture(image.astype(np.float32), _classes(label), heatmaps, depth, view)
+    return Picture(image.astype(np.float32), _classes(cuts[1][1]), heatmaps, depth, view)
 
 
 def _classes(label: NDArray[np.uint16]) -> NDArray[np.int64]:

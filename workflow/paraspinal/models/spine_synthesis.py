@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, special
 
-from paraspinal.models.spine_input import Field, SpineClass, channels
+from paraspinal.models.spine_input import N_CHANNELS, Field, SpineClass, network_inputs
 from paraspinal.models.spine_painter import paint
 from paraspinal.models.spine_phantom import phantom_picture
 from paraspinal.models.spine_scene import Slice, Tissue, sample_scene
@@ -21,13 +21,16 @@ from paraspinal.models.spine_view import (
     Picture,
     centre_heatmaps,
     place,
-    slice_position,
+    slice_positions,
     smooth_noise,
 )
 from paraspinal.models.task import Sample
 
 PHANTOM_SHARE = 0.1
 """Share of samples cut from the procedural three-dimensional body instead of the painted column."""
+
+LAST_SLICE_SHARE = 0.15
+"""Share of samples that are the first or last slice of a stack: one neighbour is missing."""
 
 T = Tissue
 CONTRASTS: dict[str, dict[Tissue, tuple[float, float]]] = {
@@ -174,15 +177,15 @@ CONTRAST_WEIGHTS = {
 
 @dataclass(frozen=True)
 class SpineTask:
-    """Sagittal spine: classes of `SpineClass`, heatmaps of `HEATMAP_NAMES`, the two channels of `channels`."""
+    """Sagittal spine: classes of `SpineClass`, heatmaps of `HEATMAP_NAMES`, channels of `network_inputs`."""
 
     name: str = "spine"
-    n_inputs: int = 2
+    n_inputs: int = N_CHANNELS
     class_names: tuple[str, ...] = tuple(c.name.lower() for c in SpineClass)
     heatmap_names: tuple[str, ...] = HEATMAP_NAMES
 
     def sample(self, rng: np.random.Generator) -> Sample:
-        """Draw one sample: inputs (2, 160, 112), classes (160, 112), heatmaps (3, 160, 112)."""
+        """Draw one sample: inputs (4, 160, 112), classes (160, 112), heatmaps (3, 160, 112)."""
         value = draw_intensities(rng)
         noise = np.stack([smooth_noise(rng, cell).ravel() for cell in (3, 8, 30)])
         draw = phantom_picture if rng.random() < PHANTOM_SHARE else _painted_picture
@@ -190,26 +193,28 @@ class SpineTask:
         view = picture.view
         classes = np.where(view, picture.classes.reshape(SHAPE), 0)
         heatmaps = np.where(view, picture.heatmaps.reshape(-1, *SHAPE), np.float32(0)).astype(np.float32)
-        degraded = degrade(rng, picture.image.reshape(SHAPE), picture.depth_mm.reshape(SHAPE), view)
-        return channels(degraded), classes.astype(np.int64), heatmaps
+        stack = degrade(rng, picture.image.reshape(-1, *SHAPE), picture.depth_mm.reshape(SHAPE), view)
+        if rng.random() < LAST_SLICE_SHARE:
+            stack[rng.choice([0, 2])] = 0.0
+        return network_inputs(stack, [1])[0], classes.astype(np.int64), heatmaps
 
 
 def _painted_picture(rng: np.random.Generator, value: Field, noise: Field) -> Picture:
-    """Paint a slice of a drawn chain of vertebrae."""
+    """Paint neighbouring slices of a drawn chain of vertebrae."""
     scene = sample_scene(rng)
     chain = scene.chain
     lumbar, first = chain.lumbar, chain.first_sacral
     points, view = place(rng, chain.centre_mm[first])
     cut = Slice(scene, points)
-    lateral = slice_position(rng, points)
-    canvas = paint(scene, cut, lateral, value, noise)
-    image = canvas.image
+    positions = slice_positions(rng, points)
+    canvases = [paint(scene, cut, lateral, value, noise) for lateral in positions]
+    image = np.stack([canvas.image for canvas in canvases])
     thickness = rng.uniform(0, 5)
     if thickness > 2.5:  # thick slices average what lies across them
         aside = np.float32(rng.choice([-0.5, 0.5]) * thickness)
-        image = 0.5 * (image + paint(scene, cut, lateral + aside, value, noise).image)
-    heatmaps = centre_heatmaps(points, view, lateral - cut.sway, chain.centre_mm[lumbar], chain.centre_mm[first])
-    return Picture(image, canvas.classes, heatmaps, cut.v, view)
+        image = 0.5 * (image + np.stack([paint(scene, cut, x + aside, value, noise).image for x in positions]))
+    heatmaps = centre_heatmaps(points, view, positions[1] - cut.sway, chain.centre_mm[lumbar], chain.centre_mm[first])
+    return Picture(image, canvases[1].classes, heatmaps, cut.v, view)
 
 
 def draw_intensities(rng: np.random.Generator) -> Field:
@@ -231,32 +236,35 @@ def draw_intensities(rng: np.random.Generator) -> Field:
     return value
 
 
-def degrade(rng: np.random.Generator, picture: Field, depth_mm: Field, view: NDArray[np.bool_]) -> Field:
-    """Apply what a scanner does: coil fall-off, saturation bands, blur, noise, ghosts, windowing, field of view."""
+def degrade(rng: np.random.Generator, stack: Field, depth_mm: Field, view: NDArray[np.bool_]) -> Field:
+    """Apply what a scanner does: coil fall-off, saturation bands, blur, noise, ghosts, windowing, field of view.
+
+    ``stack`` (n, H, W) are slices of one scan: they share every defect and have noise of their own.
+    """
     rows, cols = np.meshgrid(np.linspace(-1, 1, SHAPE[0]), np.linspace(-1, 1, SHAPE[1]), indexing="ij")
-    picture = np.maximum(picture, 0)
+    stack = np.maximum(stack, 0)
     if rng.random() < 0.5:  # surface coil behind the back
-        picture = picture * np.exp(np.clip(depth_mm - 40, -200, 40) / rng.uniform(40, 250)).astype(np.float32)
+        stack = stack * np.exp(np.clip(depth_mm - 40, -200, 40) / rng.uniform(40, 250)).astype(np.float32)
     field = rng.normal(0, 0.35) * rows + rng.normal(0, 0.5) * cols + rng.normal(0, 0.25) * rows**2
     field = field + 0.12 * rng.random() * smooth_noise(rng, 40)
-    picture = picture * np.exp(field).astype(np.float32)
+    stack = stack * np.exp(field).astype(np.float32)
     if rng.random() < 0.3:  # saturation band before the column
         edge = -rng.uniform(38, 75)
         dark = special.expit((edge - depth_mm) / rng.uniform(2, 7))
-        picture = picture * (1 - rng.uniform(0.4, 0.95) * dark).astype(np.float32)
+        stack = stack * (1 - rng.uniform(0.4, 0.95) * dark).astype(np.float32)
     if rng.random() < 0.2:  # pulsation ghosts along the phase direction
         step = int(rng.integers(8, 40))
-        picture = picture + rng.uniform(0.02, 0.1) * np.roll(picture, step, axis=int(rng.integers(0, 2)))
+        stack = stack + rng.uniform(0.02, 0.1) * np.roll(stack, step, axis=int(rng.integers(1, 3)))
     sigma = rng.uniform(0, 0.7, 2)
-    picture = ndimage.gaussian_filter(picture, sigma).astype(np.float32)
-    reference = float(np.percentile(picture, 90)) + 1e-6
+    stack = ndimage.gaussian_filter(stack, (0, *sigma)).astype(np.float32)
+    reference = float(np.percentile(stack, 90)) + 1e-6
     noise = reference * rng.choice([0.01, 0.03, 0.07]) * rng.uniform(0.5, 1.5)
-    grain = rng.standard_normal((2, *SHAPE)).astype(np.float32) * noise
+    grain = rng.standard_normal((2, *stack.shape), np.float32) * np.float32(noise)
     if rng.random() < 0.4:  # interpolated images carry smooth noise
-        grain = ndimage.gaussian_filter(grain, (0, 0.7, 0.7)) * 1.6
-    picture = np.hypot(picture + grain[0], grain[1])
+        grain = ndimage.gaussian_filter(grain, (0, 0, 0.7, 0.7)) * 1.6
+    stack = np.hypot(stack + grain[0], grain[1])
     if rng.random() < 0.3:
-        picture = reference * (picture / reference) ** rng.uniform(0.7, 1.4)
+        stack = reference * (stack / reference) ** rng.uniform(0.7, 1.4)
     if rng.random() < 0.15:  # fold the brightest down, as a windowed export does
-        picture = np.minimum(picture, np.percentile(picture, rng.uniform(93, 99.5)))
-    return np.where(view, np.maximum(picture, 1e-6), 0).astype(np.float32)
+        stack = np.minimum(stack, np.percentile(stack, rng.uniform(93, 99.5)))
+    return np.where(view, np.maximum(stack, 1e-6), 0).astype(np.float32)

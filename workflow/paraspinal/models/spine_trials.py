@@ -20,7 +20,7 @@ from paraspinal.models.inference import LoadedModel, predict_slices
 from paraspinal.models.spine_bodies import Floats, SagittalStack
 from paraspinal.models.spine_evaluate import share
 from paraspinal.models.spine_foreign import foreign_picture
-from paraspinal.models.spine_input import PIXEL_MM, Field, channels
+from paraspinal.models.spine_input import PIXEL_MM, Field, network_inputs
 from paraspinal.models.spine_levels import COUNTED_UPWARDS, SpineLevels, find_levels
 from paraspinal.models.spine_painter import paint
 from paraspinal.models.spine_scene import Slice, sample_scene
@@ -45,7 +45,7 @@ CONFIDENCE_BINS = (0.0, 0.6, 0.8, 1.01)
 
 @dataclass(frozen=True)
 class Trial:
-    """One volume: network inputs (n, 2, H, W), true centres (row, column) mm by the name that counting gives.
+    """One volume: network inputs (n, 4, H, W), true centres (row, column) mm by the name that counting gives.
 
     ``s1_seen_mm``: how much of S1 lies above the lower border of the image, negative where it lies below.
     """
@@ -67,14 +67,12 @@ def sample_trial(seed: int, *, is_corrupted: bool = False) -> Trial:
     cut = Slice(scene, points)
     tilt, turn = rng.normal(0, 0.03, 2)
     scanner, damage = (int(n) for n in rng.integers(1 << 31, size=2))
-    slices = []
-    for offset in LATERAL_MM:
-        lateral = (offset + tilt * points[:, 1] + turn * points[:, 0]).astype(np.float32)
-        picture = paint(scene, cut, lateral, value, noise).image.reshape(SHAPE)
-        picture = degrade(np.random.default_rng(scanner), picture, cut.v.reshape(SHAPE), view)
-        if is_corrupted:
-            picture = _corrupt(np.random.default_rng(damage), picture)
-        slices.append(channels(picture))
+    plane = (tilt * points[:, 1] + turn * points[:, 0]).astype(np.float32)
+    pictures = [paint(scene, cut, np.float32(offset) + plane, value, noise).image for offset in LATERAL_MM]
+    stack = np.stack(pictures).reshape(-1, *SHAPE)
+    stack = degrade(np.random.default_rng(scanner), stack, cut.v.reshape(SHAPE), view)
+    if is_corrupted:
+        stack = np.stack([_corrupt(np.random.default_rng(damage), picture) for picture in stack])
     rows = np.nonzero(view.any(axis=1))[0]
     pixels = points.reshape(*SHAPE, 2)
     centres = {}
@@ -85,7 +83,7 @@ def sample_trial(seed: int, *, is_corrupted: bool = False) -> Trial:
             centres[name] = np.array([row, col]) * PIXEL_MM
     floor = float(np.interp(chain.centre_mm[first][0], *_bottom(pixels, int(rows[-1]))))
     seen = chain.centre_mm[first][1] + HALF_S1_MM - floor
-    return Trial(np.stack(slices), centres, seen, (int(rows[0]), int(rows[-1])))
+    return Trial(network_inputs(stack, range(len(stack))), centres, seen, (int(rows[0]), int(rows[-1])))
 
 
 def _bottom(pixels: Field, row: int) -> tuple[Field, Field]:
@@ -177,6 +175,6 @@ def numbers_anything(model: LoadedModel, seed: int) -> bool:
     value = draw_intensities(rng)
     noise = np.stack([smooth_noise(rng, cell).ravel() for cell in (3, 8, 30)])
     picture = foreign_picture(rng, value, noise)
-    image = degrade(rng, picture.image.reshape(SHAPE), picture.depth_mm.reshape(SHAPE), picture.view)
-    trial = Trial(np.stack([channels(image)] * 3), {}, -np.inf, (0, SHAPE[0] - 1))
+    stack = degrade(rng, picture.image.reshape(-1, *SHAPE), picture.depth_mm.reshape(SHAPE), picture.view)
+    trial = Trial(network_inputs(stack, range(len(stack))), {}, -np.inf, (0, SHAPE[0] - 1))
     return any(level.level for level in find_levels(trial_stack(model, trial)).levels)

@@ -19,6 +19,9 @@ HEATMAP_NAMES = ("lumbar", "last_lumbar", "s1")
 HALF_S1_MM = 16.0
 """From the centre of S1 to its upper end-plate, roughly."""
 
+NEIGHBOUR_MM = (3.0, 6.5)
+"""How far apart slices are, gap included."""
+
 S1_PIXELS_SEEN = 12
 """So many pixels of the upper half of S1 must be in view for the junction to count as seen."""
 
@@ -27,8 +30,8 @@ S1_PIXELS_SEEN = 12
 class Picture:
     """A slice before the scanner's defects; fields over the N pixels, rows running caudally.
 
-    ``image`` (N,) intensities, ``classes`` (N,) of `SpineClass`, ``heatmaps`` (3, N), ``depth_mm`` (N,) distance
-    behind the bodies, ``view`` (H, W) the field of view.
+    ``image`` (3, N) intensities of the slice between its neighbours, ``classes`` (N,) of `SpineClass`, ``heatmaps``
+    (3, N), ``depth_mm`` (N,) distance behind the bodies, ``view`` (H, W) the field of view.
     """
 
     image: Field
@@ -69,12 +72,14 @@ def place(rng: np.random.Generator, s1_mm: NDArray[np.float64]) -> tuple[Field, 
     return np.stack([turned_y.ravel(), turned_z.ravel()], axis=1).astype(np.float32), view
 
 
-def slice_position(rng: np.random.Generator, points_mm: Field) -> Field:
-    """Draw the lateral position (N,) of every pixel; slices are often oblique to the column."""
+def slice_positions(rng: np.random.Generator, points_mm: Field) -> Field:
+    """Draw the lateral position (3, N) of every pixel of three neighbouring slices, often oblique to the column."""
     offset = rng.normal(0, 7) if rng.random() < 0.6 else rng.uniform(-42, 42)
     along, across = rng.normal(0, 0.03), rng.normal(0, 0.03)
-    position: Field = (offset + along * points_mm[:, 1] + across * points_mm[:, 0]).astype(np.float32)
-    return position
+    middle = offset + along * points_mm[:, 1] + across * points_mm[:, 0]
+    steps = rng.uniform(*NEIGHBOUR_MM) * np.array([-1.0, 0.0, 1.0])
+    positions: Field = (middle + steps[:, None]).astype(np.float32)
+    return positions
 
 
 def centre_heatmaps(
