@@ -41,6 +41,7 @@ class SegmentSettings:
     muscles_model: str
     spine_model: str
     device: str
+    precision: str
     threads: int
 
 

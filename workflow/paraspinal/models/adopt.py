@@ -16,7 +16,7 @@ from paraspinal.core.files import sha256_file
 from paraspinal.core.paths import RESOURCES
 from paraspinal.models.card import ModelCard, card_labels, write_card
 from paraspinal.models.checkpoint import save_tensors
-from paraspinal.models.engine import fit
+from paraspinal.models.foreign import fit
 from paraspinal.models.foreign_card import engine_metadata
 from paraspinal.models.foreign_weights import read_foreign, state_dict
 from paraspinal.models.label_names import LabelMatch, class_names

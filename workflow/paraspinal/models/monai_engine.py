@@ -13,7 +13,7 @@ from monai.data import MetaTensor
 from monai.inferers import SimpleInferer, SliceInferer, SlidingWindowInferer
 
 from paraspinal.core.errors import ModelError
-from paraspinal.models.engine import ForeignModel, fit, result_of
+from paraspinal.models.foreign import ForeignModel, fit, result_of
 from paraspinal.models.inference import SegmentationResult
 from paraspinal.models.monai_bundle import NETWORKS, TRANSFORMS
 from paraspinal.models.volume import require_anatomy

@@ -17,7 +17,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from paraspinal.models.engine import ForeignModel, fit, result_of
+from paraspinal.models.foreign import ForeignModel, fit, result_of
 from paraspinal.models.inference import SegmentationResult
 from paraspinal.models.nnunet_network import NnUNet, NnUNetSpec
 from paraspinal.models.nnunet_resampling import resample, target_shape

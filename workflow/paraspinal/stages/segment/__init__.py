@@ -1,7 +1,8 @@
 """Outline muscles on axial and vertebrae on sagittal scans, in the native grid; the only stage that may use a GPU.
 
 A model is loaded when the first scan needs it and kept for the shard, so start-up is paid once for many scans and not
-at all when receipts cover them all.
+at all when receipts cover them all. Scans are worked on side by side: while the network looks at one, another is read or
+written.
 """
 
 from __future__ import annotations
@@ -140,7 +141,9 @@ def _load_spine(settings: Settings) -> SpineSegmenter:
 
 
 def _load(load_model: Any, identifier: str, settings: Settings) -> Any:
-    return load_model(identifier, settings.segment.device, settings.segment.threads, settings.models_path)
+    # One thread a scan: more gain little, and other cores have other scans.
+    chosen = settings.segment
+    return load_model(identifier, chosen.device, 1, settings.models_path, chosen.precision)
 
 
 def _narrow(recipe: Activity, rows: list[Row], _: Settings) -> Activity:
@@ -160,8 +163,9 @@ STAGE = Stage(
     reads=HARMONIZE,
     writes=SEGMENT,
     process=per_item(_segment),
-    parameters=lambda settings: {"device": settings.segment.device},
+    parameters=lambda settings: {"device": settings.segment.device, "precision": settings.segment.precision},
     models=_model_digests,
     narrow=_narrow,
     is_per_row=True,
+    is_concurrent=True,
 )
