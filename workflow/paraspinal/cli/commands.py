@@ -79,17 +79,6 @@ def stage(arguments: argparse.Namespace) -> None:
     print(line)
 
 
-def status(arguments: argparse.Namespace) -> None:
-    """Show how far every stage is, and reasons for what is not ok."""
-    from paraspinal.cli import show
-    from paraspinal.cohort.status import status as read_status
-
-    stages = read_status(arguments.out)
-    if not any(found.total for found in stages):
-        raise InputError("nothing has been run in this results folder", hint="start with: paraspinal run")
-    console.print(show.stages(stages))
-
-
 def inventory(arguments: argparse.Namespace) -> None:
     """Show what a folder holds before anything runs, or what the header pass of a run found, and export it."""
     from paraspinal.cli import show
