@@ -22,8 +22,9 @@ from paraspinal.cohort.plan import SHARD_STAGES, stage, stage_before
 from paraspinal.cohort.runs import RUN_CONFIG
 from paraspinal.core.files import sha256_file, write_text
 from paraspinal.core.levels import LUMBAR_BLOCK, STACK
+from paraspinal.core.notes import Note
 from paraspinal.core.people_schemas import COVARIATES
-from paraspinal.core.receipts import UNITS, Receipt, unit_row, units_path
+from paraspinal.core.receipts import UNITS, Receipt, recipe_digest, unit_row, units_path
 from paraspinal.core.registry import INVENTORY_PATH, SHEET_FACTS_PATH, Registry, Session, shard_path
 from paraspinal.core.schemas import CONVERT, INVENTORY, MEASURE, QUALITY_SHARD, SESSION_STACKS
 from paraspinal.core.settings import Settings, load_settings, read_config
@@ -91,6 +92,15 @@ def simulate(results: Path, n_sessions: int, seed: int = 5) -> None:
         for name in SHARD_STAGES:
             write_arrow(shard_path(results, name, shard), _renamed(template[name], keys, cohort.random))
             _write_units(cohort, name, shard)
+    write_notes(results)
+
+
+def write_notes(results: Path) -> None:
+    """Write the notes that finished shards leave beside their tables."""
+    for shard in Registry.read(results).shard_numbers:
+        for name in SHARD_STAGES:
+            rows = pq.read_table(shard_path(results, name, shard), columns=["status", "reason_code"]).to_pylist()
+            Note(results, name, shard, len(rows)).finished(rows)
 
 
 def add_sessions(results: Path, n_sessions: int, seed: int = 6) -> None:
@@ -146,10 +156,10 @@ def _write_units(cohort: _Cohort, name: str, shard: int) -> None:
     found, source = stage(name), shard_path(cohort.results, stage_before(name), shard)
     columns = None if name == "convert" else [c for c in MARKS if c in found.reads.names]
     rows, read_sha256 = pq.read_table(source, columns=columns).to_pylist(), sha256_file(source)
-    summary = []
+    recipe, summary = cohort.recipes[name], []
     for unit, members in units_of(found, rows):
-        activity = applied(found.narrow(cohort.recipes[name], members, cohort.settings), members)
-        summary.append(unit_row(unit, Receipt(activity, [], {}, 1.0, 0.0), read_sha256))
+        activity = applied(found.narrow(recipe, members, cohort.settings), members)
+        summary.append(unit_row(unit, Receipt(activity, [], {}, 1.0, 0.0), read_sha256, recipe_digest(recipe)))
     UNITS.write(units_path(cohort.results, name, shard), summary)
 
 

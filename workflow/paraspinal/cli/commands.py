@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 
+from paraspinal.cli.options import assigned
 from paraspinal.core.errors import ConfigError, InputError
 from paraspinal.core.registry import INVENTORY_PATH
 from paraspinal.core.settings import Settings, load_settings, read_config
@@ -21,16 +21,7 @@ DEMO_SHARD_SIZE = 5
 
 
 def _settings(arguments: argparse.Namespace, **over: Any) -> Settings:
-    config: dict[str, Any] = {k: v for k, v in over.items() if v}
-    for assignment in arguments.set:
-        key, separator, value = assignment.partition("=")
-        if not separator:
-            raise ConfigError(f"--set {key}: expected KEY=VALUE", hint="for example --set shard_size=8")
-        branch = config
-        *groups, leaf = key.split(".")
-        for group in groups:
-            branch = branch.setdefault(group, {})
-        branch[leaf] = yaml.safe_load(value)
+    config = {**{k: v for k, v in over.items() if v}, **assigned(arguments.set)}
     return load_settings(read_config(arguments.config, config))
 
 

@@ -13,6 +13,7 @@ from paraspinal.cohort.plan import SHARD_STAGES, stage
 from paraspinal.core.paths import PROJECT
 from paraspinal.core.receipts import units_path
 from paraspinal.core.registry import Registry
+from paraspinal.core.shards import session_of
 
 BENCHMARK = PROJECT / "benchmarks" / "demo.json"
 """Seconds per unit on the demo, for a cohort that has measured nothing yet."""
@@ -36,14 +37,9 @@ class Cost:
 
 def costs(results: Path) -> dict[str, Cost]:
     """Cost of a unit of every shard stage."""
-    registry = Registry.read(results)
-    numbers = registry.shard_numbers
+    numbers = Registry.read(results).shard_numbers
     some = numbers[:: max(1, len(numbers) // LOOKED_AT)]
-    sessions = dict.fromkeys(some, 0)
-    for shard in registry.shards.values():
-        if shard in sessions:
-            sessions[shard] += 1
-    return {name: _cost(results, name, sessions) for name in SHARD_STAGES}
+    return {name: _cost(results, name, some) for name in SHARD_STAGES}
 
 
 def seconds_per_session(results: Path) -> dict[str, float]:
@@ -51,16 +47,15 @@ def seconds_per_session(results: Path) -> dict[str, float]:
     return {name: found.seconds * found.units_per_session for name, found in costs(results).items()}
 
 
-def _cost(results: Path, name: str, sessions: dict[int, int]) -> Cost:
+def _cost(results: Path, name: str, shards: list[int]) -> Cost:
     seconds, n_units, n_sessions = 0.0, 0, 0
-    for shard, n in sessions.items():
-        path = units_path(results, name, shard)
+    for path in (units_path(results, name, shard) for shard in shards):
         if path.exists():
             with pq.ParquetFile(path) as file:
-                found = file.read(["wall_seconds"], use_threads=False)["wall_seconds"]
-            seconds += pc.sum(found).as_py() or 0.0
+                found = file.read(["unit", "wall_seconds"], use_threads=False)
+            seconds += pc.sum(found["wall_seconds"]).as_py() or 0.0
             n_units += len(found)
-            n_sessions += n
+            n_sessions += len({session_of(unit) for unit in found["unit"].to_pylist()})
     if n_units:
         return Cost(seconds / n_units, n_units, n_units / n_sessions)
     demo = _demo()

@@ -26,6 +26,7 @@ UNITS = Table(
         Column("inputs_sha256", pa.string(), "digest of the rows it was made from"),
         Column("wall_seconds", pa.float64(), "time it took when it was computed", "s"),
         Column("read_sha256", pa.string(), "sha256 of the shard table those rows stood in"),
+        Column("recipe_sha256", pa.string(), "digest of all that the stage depended on in this shard"),
     ),
     ("unit",),
 )
@@ -96,10 +97,10 @@ def units_path(results: Path, stage: str, shard: int) -> Path:
     return results / "receipts" / stage / f"{shard_name(shard)}.parquet"
 
 
-def unit_row(unit: str, receipt: Receipt, read_sha256: str) -> Row:
+def unit_row(unit: str, receipt: Receipt, read_sha256: str, recipe_sha256: str) -> Row:
     """Sum up a receipt as a row of ``UNITS``."""
     activity = receipt.activity
-    packed = {name: as_text(getattr(activity, name)) for name in ("parameters", "tools", "models")}
+    packed = {name: json.dumps(getattr(activity, name), sort_keys=True) for name in ("parameters", "tools", "models")}
     return {
         "unit": unit,
         "activity_id": activity.id,
@@ -108,9 +109,10 @@ def unit_row(unit: str, receipt: Receipt, read_sha256: str) -> Row:
         "inputs_sha256": activity.inputs_sha256,
         "wall_seconds": receipt.wall_seconds,
         "read_sha256": read_sha256,
+        "recipe_sha256": recipe_sha256,
     }
 
 
-def as_text(value: dict[str, Any]) -> str:
-    """Write a part of an activity as one text that is equal for equal content."""
-    return json.dumps(value, sort_keys=True)
+def recipe_digest(recipe: Activity) -> str:
+    """Digest a recipe, before it is applied to anything."""
+    return sha256_json(asdict(recipe))

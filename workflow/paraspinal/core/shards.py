@@ -27,7 +27,7 @@ from paraspinal.core.errors import CircuitBreakerError, DataError, ParaspinalErr
 from paraspinal.core.files import sha256_file, sha256_json
 from paraspinal.core.images import write_image
 from paraspinal.core.notes import Note
-from paraspinal.core.receipts import UNITS, Activity, Receipt, receipt_path, unit_row, units_path
+from paraspinal.core.receipts import UNITS, Activity, Receipt, receipt_path, recipe_digest, unit_row, units_path
 from paraspinal.core.registry import shard_path
 from paraspinal.core.settings import Settings
 from paraspinal.core.tables import Row, Table
@@ -194,6 +194,11 @@ def units_of(stage: Stage, rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
     return [(unit, list(group)) for unit, group in groupby(sorted(rows, key=name), key=name)]
 
 
+def session_of(unit: str) -> str:
+    """Name the session a unit belongs to."""
+    return "_".join(unit.split("_")[:2])
+
+
 def run_shard(stage: Stage, before: str, results: Path, settings: Settings, shard: int) -> Tally:
     """Bring one shard of one stage up to date and write its table.
 
@@ -238,7 +243,7 @@ def _run_shard(stage: Stage, before: str, results: Path, settings: Settings, sha
             receipt.write(path)
             computed += 1
         rows_out += [{**row, "activity_id": activity.id} for row in receipt.rows]
-        summary.append(unit_row(unit, receipt, read_sha256))
+        summary.append(unit_row(unit, receipt, read_sha256, recipe_digest(recipe)))
         log.info("%s shard %d: %s done", stage.name, shard, unit)
         if fault := _only_fault(rows_out):
             for done, _ in units[: number + 1]:
