@@ -18,7 +18,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
 from measure import machine
 
 QUERY = """
@@ -104,14 +103,10 @@ def run(command: list[str]) -> dict[str, float]:
 
 
 def simulate(work: Path, sessions: int) -> None:
-    """Write the shard tables and the configuration of a run."""
+    """Write what a run would have left."""
     from simulated import simulate as write
 
-    from paraspinal.core.settings import load_settings, read_config
-
     write(work / "results", sessions)
-    settings = load_settings(read_config(None, {"private_dir": str(work / "private")}))
-    (work / "results" / "run_config.yaml").write_text(yaml.safe_dump(settings.public()))
 
 
 def query(work: Path, sessions: int) -> None:

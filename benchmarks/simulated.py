@@ -1,8 +1,9 @@
-"""Simulate what the stages leave of a large cohort: registry, inventory and shard tables, at full width.
+"""Simulate what the stages leave of a large cohort: a results folder that the workflow takes for one of its own.
 
 Every session has what a lumbar study has: a localizer, two sagittal series, an axial T2w stack with all its levels, a
 Dixon set of four images, and a report. One shard is made row by row; the others repeat it under other names and with
-other numbers, so that ten thousand sessions take a minute and not an hour.
+other numbers, so that ten thousand sessions take minutes and not days. What lies beside the tables - images, receipts -
+is left out: neither planning nor aggregation opens it.
 """
 
 from __future__ import annotations
@@ -13,22 +14,26 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import yaml
 
+from paraspinal.cohort.plan import SHARD_STAGES, stage, stage_before
+from paraspinal.cohort.runs import RUN_CONFIG
+from paraspinal.core.files import sha256_file, write_text
 from paraspinal.core.levels import LUMBAR_BLOCK, STACK
-from paraspinal.core.registry import INVENTORY_PATH, Registry, shard_path
-from paraspinal.core.schemas import (
-    CONVERT,
-    INVENTORY,
-    LEVELS_SHARD,
-    MEASURE,
-    QUALITY_SHARD,
-    SESSION_STACKS,
-)
+from paraspinal.core.notes import Note
+from paraspinal.core.people_schemas import COVARIATES
+from paraspinal.core.receipts import UNITS, Receipt, recipe_digest, unit_row, units_path
+from paraspinal.core.registry import INVENTORY_PATH, SHEET_FACTS_PATH, Registry, Session, shard_path
+from paraspinal.core.schemas import CONVERT, INVENTORY, MEASURE, QUALITY_SHARD, SESSION_STACKS
+from paraspinal.core.settings import Settings, load_settings, read_config
+from paraspinal.core.shards import applied, units_of
 from paraspinal.core.tables import Row, Table, write_arrow
 from paraspinal.core.vocab import FiMethod, LevelScheme, Muscle, Side
 
 SHARD_SIZE = 32
+N_SLICES = 60
 SECOND_VISIT_FRAC = 0.2
 VERTEBRAE = ("L1", "L2", "L3", "L4", "L5")
 DISCS = ("L1_L2", "L2_L3", "L3_L4", "L4_L5", "L5_S1")
@@ -62,30 +67,100 @@ FI_METHODS = {
 }
 NUMBERS = ("volume_mm3", "acsa_mm2", "csa_mid_mm2", "csa_perp_mm2", "fcsa_mm2", "rcsa_vb", "asym_signed_pct", "fi")
 """Measures that differ from person to person."""
+AREAS_MM2 = [900.0 * np.sin(np.pi * (k + 0.5) / N_SLICES) if 4 <= k < N_SLICES - 3 else None for k in range(N_SLICES)]
+"""Cross-sections of a muscle slice by slice; it ends before the stack does."""
+
+
+INGEST = "ingest"
+INGEST_STAMP = "shards/ingest.done"
+MARKS = ("subject", "session", "stack_id", "scan_id", "role", "sequence", "seeks_own_levels", "series_id", "stack_ids")
+"""Columns by which a stage tells which of its parameters and models a unit depends on."""
+
+
+def settings_for(results: Path, **over: Any) -> Settings:
+    """Settings of a run that has these results, with a private folder beside them."""
+    base = {"out": str(results), "private_dir": str(results.parent / "private"), "shard_size": SHARD_SIZE}
+    return load_settings(read_config(None, {**base, **over}))
 
 
 def simulate(results: Path, n_sessions: int, seed: int = 5) -> None:
-    """Write the registry, the inventory and the shard tables of a cohort of ``n_sessions`` sessions."""
-    random = np.random.default_rng(seed)
-    sessions = _sessions(n_sessions, random)
-    registry = Registry({}).deal([(subject, session) for subject, session, _ in sessions], SHARD_SIZE)
-    registry.write(results)
-    days = {session: day for _, session, day in sessions}
-    by_shard: dict[int, list[tuple[str, str]]] = {}
-    for key, shard in registry.shards.items():
-        by_shard.setdefault(shard, []).append(key)
-    template = {table.name: _template(table) for table in (CONVERT, LEVELS_SHARD, MEASURE, QUALITY_SHARD)}
-    inventory = []
-    for shard, keys in by_shard.items():
-        for stage, table in (
-            ("convert", CONVERT), ("levels", LEVELS_SHARD), ("measure", MEASURE), ("quality", QUALITY_SHARD),
-        ):  # fmt: skip
-            found = _renamed(template[table.name], keys, random)
-            write_arrow(shard_path(results, stage, shard), found)
-            if stage == "convert":
-                inventory.append(_inventory(found, shard, days))
-    whole = pa.concat_tables(inventory).sort_by("stack_id")
-    write_arrow(results / INVENTORY_PATH, whole.cast(INVENTORY.schema))
+    """Write what every shard stage leaves of a cohort of ``n_sessions`` sessions, and what ingest does."""
+    cohort = _Cohort(results, seed)
+    cohort.add(n_sessions)
+    template = {name: _template(stage(name).writes) for name in SHARD_STAGES}
+    for shard, keys in cohort.members.items():
+        for name in SHARD_STAGES:
+            write_arrow(shard_path(results, name, shard), _renamed(template[name], keys, cohort.random))
+            _write_units(cohort, name, shard)
+    write_notes(results)
+
+
+def write_notes(results: Path) -> None:
+    """Write the notes that finished shards leave beside their tables."""
+    for shard in Registry.read(results).shard_numbers:
+        for name in SHARD_STAGES:
+            rows = pq.read_table(shard_path(results, name, shard), columns=["status", "reason_code"]).to_pylist()
+            Note(results, name, shard, len(rows)).finished(rows)
+
+
+def add_sessions(results: Path, n_sessions: int, seed: int = 6) -> None:
+    """Write what ingest leaves when so many new sessions have come to a simulated cohort."""
+    cohort = _Cohort(results, seed)
+    known = pq.read_table(results / INVENTORY_PATH, columns=["session", "days_from_first_visit"]).to_pylist()
+    cohort.days = {row["session"]: row["days_from_first_visit"] for row in known}
+    cohort.add(n_sessions)
+
+
+class _Cohort:
+    """A results folder and who is in which shard, those who came first standing first."""
+
+    def __init__(self, results: Path, seed: int) -> None:
+        self.results, self.random = results, np.random.default_rng(seed)
+        self.registry = Registry.read(results)
+        self.settings = settings_for(results)
+        self.recipes = {name: stage(name).recipe(self.settings) for name in SHARD_STAGES}
+        self.stacks = _template(SESSION_STACKS)
+        self.days: dict[str, int] = {}
+        self.members: dict[int, list[Session]] = {}
+        for key, shard in self.registry.shards.items():
+            self.members.setdefault(shard, []).append(key)
+
+    def add(self, n_sessions: int) -> None:
+        """Deal new sessions to shards and write all that ingest writes, as ingest does: what changed and no more."""
+        sessions = _sessions(n_sessions, self.random)
+        self.days |= {session: day for _, session, day in sessions}
+        known = self.registry.shards
+        self.registry = self.registry.deal([(subject, session) for subject, session, _ in sessions], SHARD_SIZE)
+        self.registry.write(self.results)
+        for key in (key for key in self.registry.shards if key not in known):
+            self.members.setdefault(self.registry.shards[key], []).append(key)
+        grown = {shard for key, shard in self.registry.shards.items() if key not in known}
+        parts = []
+        for shard, keys in self.members.items():
+            found = _renamed(self.stacks, keys, self.random)
+            parts.append(_inventory(found, shard, self.days))
+            if shard in grown:
+                write_arrow(shard_path(self.results, INGEST, shard), found)
+        write_arrow(self.results / INVENTORY_PATH, pa.concat_tables(parts).sort_by("stack_id").cast(INVENTORY.schema))
+        COVARIATES.write(self.results / SHEET_FACTS_PATH, [])
+        write_text(self.results / RUN_CONFIG, yaml.safe_dump(self.settings.public(), sort_keys=False))
+        (self.results / INGEST_STAMP).touch()
+
+
+def _write_units(cohort: _Cohort, name: str, shard: int) -> None:
+    """Sum up receipts as the stage would have left them, each with a second of work.
+
+    Of convert the digest of what it read is the true one, for its input is what grows; of the others the table they
+    read is known to be the same.
+    """
+    found, source = stage(name), shard_path(cohort.results, stage_before(name), shard)
+    columns = None if name == "convert" else [c for c in MARKS if c in found.reads.names]
+    rows, read_sha256 = pq.read_table(source, columns=columns).to_pylist(), sha256_file(source)
+    recipe, summary = cohort.recipes[name], []
+    for unit, members in units_of(found, rows):
+        activity = applied(found.narrow(recipe, members, cohort.settings), members)
+        summary.append(unit_row(unit, Receipt(activity, [], {}, 1.0, 0.0), read_sha256, recipe_digest(recipe)))
+    UNITS.write(units_path(cohort.results, name, shard), summary)
 
 
 def _sessions(n: int, random: np.random.Generator) -> list[tuple[str, str, int]]:
@@ -111,7 +186,7 @@ def _series(place: int) -> Row:
         "series_number": 3, "plane_tilt_deg": 4.2, "body_region": "lumbar", "body_region_evidence": "coded",
         "body_region_confidence": 0.9, "is_fat_suppressed": False, "sequence_evidence": "TE 90 ms, TR 3500 ms",
         "sequence_confidence": 0.9, "repetition_time_ms": 3500.0, "echo_time_ms": 90.0, "flip_angle_deg": 150.0,
-        "slice_thickness_mm": 4.0, "size": [320, 320, 40], "spacing_mm": [0.75, 0.75, 4.4],
+        "slice_thickness_mm": 4.0, "size": [400, 400, N_SLICES], "spacing_mm": [0.75, 0.75, 4.4],
         "origin_mm": [-120.0, -120.0, 31.5], "direction": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
     }  # fmt: skip
 
@@ -121,7 +196,7 @@ def _template(table: Table) -> pa.Table:
     rows: list[Row] = []
     for place in range(SHARD_SIZE):
         keys = {"subject": f"{place:02}", "session": f"{place:02}", "activity_id": "0123456789abcdef01234567"}
-        if table is CONVERT:
+        if table in (SESSION_STACKS, CONVERT):
             rows += [{**_series(place), **keys, **_stack(name, place), **SERIES[name]} for name in SERIES]
         else:
             rows += [{**_series(place), **keys, **_scan(name, table)} for name in SCANS]
@@ -130,7 +205,7 @@ def _template(table: Table) -> pa.Table:
 
 def _stack(name: str, place: int) -> Row:
     return {
-        "stack_id": name, "source": "dicom", "n_files": 40, "n_slices": 40, "rescale_slope": 1.0,
+        "stack_id": name, "source": "dicom", "n_files": N_SLICES, "n_slices": N_SLICES, "rescale_slope": 1.0,
         "rescale_varies": False, "content_digest": f"{place:032}", "image_path": f"images/{name}.nii.gz",
         "image_sha256": "3" * 64, "status": "ok",
     }  # fmt: skip
@@ -148,9 +223,10 @@ def _scan(name: str, table: Table) -> Row:
         "uncertainty": [{"label": 5101 + k, "entropy": 0.1, "flip_disagreement": 0.05} for k in range(8)],
         "slabs": slabs, "level_source": "sagittal_transfer", "level_scan_id": "sagT2w",
         "level_numbering": "counted_from_sacrum", "lstv_suspected": False, "light": "green", "flags": [],
-        "overlay_path": "images/overlay.png",
+        "overlay_path": "images/overlay.png", "seeks_own_levels": False if is_muscles else None,
     }  # fmt: skip
     if table is MEASURE and is_muscles:
+        row["areas"] = [{"muscle": m.value, "side": s.value, "csa_mm2": AREAS_MM2} for m in Muscle for s in Side]
         row["metrics"] = [m for level in LEVELS for m in _metrics(name, *level)]
     if table is QUALITY_SHARD and is_muscles:
         flag = {"muscle": "multifidus", "side": "left", "level": "L5", "light": "amber", "reason_code": "OUTLIER"}
@@ -159,7 +235,7 @@ def _scan(name: str, table: Table) -> Row:
 
 
 def _slab(level: str, scheme: LevelScheme) -> Row:
-    weights = [0.0] * 10 + [0.4, *[1.0] * 6, 0.7] + [0.0] * 22
+    weights = [0.0] * 10 + [0.4, *[1.0] * 6, 0.7] + [0.0] * (N_SLICES - 18)
     return {
         "level": level, "level_scheme": scheme.value, "slice_weights": weights, "coverage_frac": 1.0,
         "confidence": 0.9, "slice_tilt_deg": 6.0, "body_area_mm2": 1500.0, "centre_mm": [0.0, 0.0, 0.0],
@@ -198,25 +274,40 @@ def _renamed(template: pa.Table, keys: list[tuple[str, str]], random: np.random.
     for name, values in new.items():
         field = table.schema.field(name)
         table = table.set_column(table.column_names.index(name), field, pa.array(values, field.type))
-    if "metrics" in table.column_names:
-        field = table.schema.field("metrics")
-        table = table.set_column(table.column_names.index("metrics"), field, _noisy(table["metrics"], random))
+    for column, make in (("metrics", _noisy_metrics), ("areas", _noisy_areas)):
+        if column in table.column_names:
+            place, field = table.column_names.index(column), table.schema.field(column)
+            table = table.set_column(place, field, make(table[column].combine_chunks(), random))
     return table
 
 
-def _noisy(metrics: pa.ChunkedArray, random: np.random.Generator) -> pa.Array:
+def _noisy_metrics(lists: pa.ListArray, random: np.random.Generator) -> pa.Array:
     """The same metric rows with every measure a few per cent larger or smaller."""
-    lists = metrics.combine_chunks()
     rows = lists.flatten()
     children = [
-        pa.array(column.to_numpy(zero_copy_only=False) * random.normal(1, 0.1, len(column)))
-        if field.name in NUMBERS
-        else column
+        _noisy(column, random) if field.name in NUMBERS else column
         for field, column in zip(rows.type, rows.flatten(), strict=True)
     ]
-    structs = pa.StructArray.from_arrays(children, fields=list(rows.type))
-    offsets = pa.array(np.concatenate([[0], np.cumsum([len(x) if x else 0 for x in lists.to_pylist()])]), pa.int32())
-    return pa.ListArray.from_arrays(offsets, structs, type=lists.type, mask=lists.is_null())
+    return _as_lists(pa.StructArray.from_arrays(children, fields=list(rows.type)), lists)
+
+
+def _noisy_areas(lists: pa.ListArray, random: np.random.Generator) -> pa.Array:
+    """The same cross-sections, every one a few per cent larger or smaller."""
+    muscles = lists.flatten()
+    muscle, side, areas = muscles.flatten()
+    children = [muscle, side, _as_lists(_noisy(areas.flatten(), random), areas)]
+    return _as_lists(pa.StructArray.from_arrays(children, fields=list(muscles.type)), lists)
+
+
+def _noisy(values: pa.Array, random: np.random.Generator) -> pa.Array:
+    return pc.multiply(values, pa.array(random.normal(1, 0.1, len(values))))
+
+
+def _as_lists(values: pa.Array, like: pa.ListArray) -> pa.Array:
+    """Values in lists as long as those of another array, null where those are."""
+    lengths = pc.fill_null(pc.list_value_length(like), 0).to_numpy()
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    return pa.ListArray.from_arrays(offsets, values, type=like.type, mask=like.is_null())
 
 
 def _inventory(convert: pa.Table, shard: int, days: dict[str, int]) -> pa.Table:

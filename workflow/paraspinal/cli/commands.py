@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 
+from paraspinal.cli.options import assigned
 from paraspinal.core.errors import ConfigError, InputError
 from paraspinal.core.registry import INVENTORY_PATH
 from paraspinal.core.settings import Settings, load_settings, read_config
@@ -21,16 +21,7 @@ DEMO_SHARD_SIZE = 5
 
 
 def _settings(arguments: argparse.Namespace, **over: Any) -> Settings:
-    config: dict[str, Any] = {k: v for k, v in over.items() if v}
-    for assignment in arguments.set:
-        key, separator, value = assignment.partition("=")
-        if not separator:
-            raise ConfigError(f"--set {key}: expected KEY=VALUE", hint="for example --set shard_size=8")
-        branch = config
-        *groups, leaf = key.split(".")
-        for group in groups:
-            branch = branch.setdefault(group, {})
-        branch[leaf] = yaml.safe_load(value)
+    config = {**{k: v for k, v in over.items() if v}, **assigned(arguments.set)}
     return load_settings(read_config(arguments.config, config))
 
 
@@ -77,17 +68,6 @@ def stage(arguments: argparse.Namespace) -> None:
 
     line = jobs.run_job(arguments.name, arguments.out.absolute(), arguments.shard)
     print(line)
-
-
-def status(arguments: argparse.Namespace) -> None:
-    """Show how far every stage is, and reasons for what is not ok."""
-    from paraspinal.cli import show
-    from paraspinal.cohort.status import status as read_status
-
-    stages = read_status(arguments.out)
-    if not any(found.total for found in stages):
-        raise InputError("nothing has been run in this results folder", hint="start with: paraspinal run")
-    console.print(show.stages(stages))
 
 
 def inventory(arguments: argparse.Namespace) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from paraspinal import __version__
-from paraspinal.cli import agree, commands, models, train
+from paraspinal.cli import agree, commands, follow, models, train
 from paraspinal.core.errors import DataError, ParaspinalError, error_line, trace
 
 DATA_ERROR_EXIT = 10
@@ -59,9 +59,7 @@ def parser() -> argparse.ArgumentParser:
     _run_options(run)
     run.set_defaults(command=commands.run)
 
-    status = subs.add_parser("status", help="what is done, and what is not and why")
-    status.add_argument("--out", type=Path, default=Path("results"), help="results folder (default: results)")
-    status.set_defaults(command=commands.status)
+    follow.add_commands(subs)
 
     inventory = subs.add_parser("inventory", help="what a folder of images holds, before anything runs")
     inventory.add_argument("input", nargs="?", help="folder with images; without it, what a run in --out found")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.table import Table
 
-from paraspinal.cohort.status import StageStatus
 from paraspinal.core.tables import Row
-from paraspinal.core.vocab import Sequence, Status
+from paraspinal.core.vocab import Sequence
 from paraspinal.stages.ingest.inventory import Overview
 from paraspinal.stages.ingest.reading.header_pass import PassTally
 from paraspinal.stages.report.words import SEQUENCES, reason_text
@@ -23,18 +22,6 @@ PARTS = {
     "fatfraction": "fat fraction",
 }
 COUNTS = ("stacks", "people", "visits", "files")
-
-
-def stages(found: Iterable[StageStatus]) -> Table:
-    """How far every stage is, and reasons for what is not ok."""
-    found = list(found)
-    seen = [s.value for s in Status if any(stage.items.get(s.value) for stage in found)]
-    table = _table("stage", "sessions", *seen, "reasons")
-    for stage in found:
-        counts = [str(stage.items.get(name, 0)) for name in seen]
-        reasons = ", ".join(f"{reason} {n}" for reason, n in stage.reasons.most_common(5))
-        table.add_row(stage.stage, f"{stage.done}/{stage.total}", *counts, reasons)
-    return table
 
 
 def inventory(console: Console, found: Overview) -> None:
@@ -108,7 +95,7 @@ def _table(*columns: str) -> Table:
     """A table without lines, that keeps its words whole on a narrow terminal."""
     table = Table(box=None, pad_edge=False)
     for column in columns:
-        is_text = column in ("reasons", "meaning")
-        is_number = column in COUNTS or column in {s.value for s in Status}
+        is_text = column == "meaning"
+        is_number = column in COUNTS
         table.add_column(column, overflow="fold", no_wrap=not is_text, justify="right" if is_number else "left")
     return table

@@ -8,30 +8,24 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import yaml
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.console import Console
 
 from paraspinal.cohort.plan import stage_params
 from paraspinal.cohort.runs import LOCK_VARIABLE, private_run_file, run_lock
-from paraspinal.cohort.status import header_pass, status
+from paraspinal.cohort.watch import final, follow
 from paraspinal.core.errors import InputError, ParaspinalError, WorkflowError, find_error
 from paraspinal.core.files import sweep_temporaries, write_text
 from paraspinal.core.identity import Identity
 from paraspinal.core.levels_sheet import load_levels_sheet
 from paraspinal.core.paths import SNAKEFILE
 from paraspinal.core.settings import Settings
-from paraspinal.core.vocab import Status
 from paraspinal.stages.ingest.participants import load_participants
 from paraspinal.stages.ingest.reading.walk import input_root
 from paraspinal.stages.ingest.sheets import load_sheets
-
-POLL_SECONDS = 1.0
-HEADERS_SECONDS = 15.0
-"""How often a terminal that cannot redraw is told how far the header pass is."""
 
 
 def run_workflow(settings: Settings, cores: int, profile: Path | None, more: Sequence[str], console: Console) -> None:
@@ -65,7 +59,7 @@ def run_workflow(settings: Settings, cores: int, profile: Path | None, more: Seq
         ]
         _run_engine(results, options, lock, console)
     if console.is_terminal:
-        console.print(_bars(results))
+        console.print(final(results))
 
 
 def _run_engine(results: Path, options: Sequence[str], lock: int, console: Console) -> None:
@@ -82,12 +76,16 @@ def _run_engine(results: Path, options: Sequence[str], lock: int, console: Conso
                 command, stdout=handle, stderr=subprocess.STDOUT, env=_environment(lock), pass_fds=[lock]
             )
             try:
-                _watch(engine, results, console, shown)
+                follow(results, console, partial(_is_running, engine), shown)
             except KeyboardInterrupt:
                 engine.wait()
                 raise
             if engine.returncode:
                 raise _failure(results, began, engine.returncode)
+
+
+def _is_running(engine: subprocess.Popen[bytes]) -> bool:
+    return engine.poll() is None
 
 
 def _environment(lock: int) -> dict[str, str]:
@@ -104,43 +102,6 @@ def _unlock(results: Path) -> None:
     """Remove the engine's own lock that a killed run left behind; ours says that nobody works here."""
     for lock in (results / ".snakemake" / "locks").glob("*.lock"):
         lock.unlink(missing_ok=True)
-
-
-def _watch(engine: subprocess.Popen[bytes], results: Path, console: Console, shown: dict[str, int]) -> None:
-    if not console.is_terminal:
-        _watch_plainly(engine, results, console, shown)
-        return
-    with Live(console=console, refresh_per_second=4, transient=True) as live:
-        while engine.poll() is None:
-            live.update(_bars(results))
-            time.sleep(POLL_SECONDS)
-
-
-def _bars(results: Path) -> Group:
-    headers = header_pass(results)
-    bars = Progress(
-        TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}")
-    )
-    for found in status(results):
-        bad = sum(n for name, n in found.items.items() if Status(name).is_failure)
-        bars.add_task(found.stage, completed=found.done, total=found.total or None, note=f"{bad} failed" if bad else "")
-    return Group(*([f"headers    {headers}"] if headers else []), bars)
-
-
-def _watch_plainly(engine: subprocess.Popen[bytes], results: Path, console: Console, shown: dict[str, int]) -> None:
-    """One line whenever a stage gets further, for logs and terminals that cannot redraw; ``shown`` is what was said."""
-    running, said = True, time.monotonic()
-    while running:
-        running = engine.poll() is None
-        if time.monotonic() - said > HEADERS_SECONDS and (headers := header_pass(results)):
-            said = time.monotonic()
-            console.print(f"headers    {headers}", highlight=False)
-        for found in status(results):
-            if found.done != shown.get(found.stage, 0):
-                shown[found.stage] = found.done
-                console.print(f"{found.stage:<10} {found.done}/{found.total} sessions")
-        if running:
-            time.sleep(POLL_SECONDS)
 
 
 def _failure(results: Path, began: float, returncode: int) -> ParaspinalError:

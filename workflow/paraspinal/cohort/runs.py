@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ RUN_CONFIG = "run_config.yaml"
 LOCK_FILE = ".run.lock"
 LOCK_VARIABLE = "PARASPINAL_RUN_LOCK"
 """Environment variable by which `paraspinal run` tells the engine the descriptor of the lock it hands down."""
+LOOKS, LOOK_SECONDS = 3, 0.1
 _held: list[IO[str]] = []
 
 
@@ -96,19 +98,50 @@ def _is_handed_down(results: Path) -> bool:
     return True
 
 
+def holder(results: Path) -> str | None:
+    """Say which process works on a results folder; None when nobody does."""
+    try:
+        with (results / LOCK_FILE).open(encoding="utf-8") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _said(results)
+    except OSError:
+        return None
+    return None
+
+
+def _said(results: Path) -> str:
+    return (results / LOCK_FILE).read_text(encoding="utf-8").strip() or "another process"
+
+
 def _lock(results: Path) -> IO[str]:
     handle = (results / LOCK_FILE).open("a+", encoding="utf-8")
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        handle.seek(0)
-        holder = handle.read().strip() or "another process"
+        _take(handle)
+    except BlockingIOError:
         handle.close()
         raise ResultsError(
-            f"the results folder is in use by {holder}", hint="wait for it, or choose another OUT"
+            f"the results folder is in use by {_said(results)}", hint="wait for it, or choose another OUT"
+        ) from None
+    except OSError:
+        handle.close()
+        raise ResultsError(
+            "the drive of the results folder has no file locks",
+            hint="mount it with locks (Lustre: -o flock), or choose another OUT; two runs would damage each other",
         ) from None
     handle.seek(0)
     handle.truncate()
-    handle.write(f"process {os.getpid()} on {socket.gethostname()}")
+    since = time.strftime("%Y-%m-%d %H:%M:%S %z")
+    handle.write(f"process {os.getpid()} on {socket.gethostname()} since {since}")
     handle.flush()
     return handle
+
+
+def _take(handle: IO[str]) -> None:
+    """Lock a file; somebody who only looks whether it is locked is gone in a moment."""
+    for _ in range(LOOKS):
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOOK_SECONDS)
+    return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

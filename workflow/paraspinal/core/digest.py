@@ -20,6 +20,7 @@ PLUMBING = frozenset(
         "digest",
         "errors",
         "files",
+        "notes",
         "paths",
         "people_schemas",
         "receipts",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -12,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 TEMPORARY_PREFIX = ".partial-"
-"""Every unfinished file starts so; a sweep may delete them when no run holds the folder."""
+"""Every unfinished file starts so; while its writer lives it is locked, and no sweep deletes it."""
+_NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES)
+"""What drives answer that cannot sync a folder; the file itself was synced."""
 
 
 def sha256_file(path: Path) -> str:
@@ -32,13 +36,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary name in the same folder that becomes ``path`` when the block succeeds.
 
     The temporary name keeps the suffixes of ``path`` (writers choose the format by them), is unique
-    (two runs never share one), is synced to disk before the rename, and is removed on failure.
+    (two runs never share one), is synced to disk before the rename, as is the folder after it, and is removed on
+    failure.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, suffix="-" + path.name, dir=path.parent)
-    os.close(descriptor)
     temporary = Path(name)
     try:
+        _lock(descriptor)
         yield temporary
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
@@ -46,8 +51,31 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp is private; results are shared like any other file
         os.replace(temporary, path)
+        _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock an open file for this process; False if another one has it, or the drive knows no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in a folder outlast a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -70,8 +98,19 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def sweep_temporaries(folder: Path) -> int:
-    """Delete unfinished files below ``folder`` left by killed jobs; returns how many."""
-    stale = [p for p in folder.rglob(TEMPORARY_PREFIX + "*") if p.is_file()]
-    for path in stale:
-        path.unlink(missing_ok=True)
-    return len(stale)
+    """Delete unfinished files below ``folder`` left by killed jobs; returns how many.
+
+    A job that outlived its run still holds what it writes, on whatever machine; its files stay.
+    """
+    return sum(_sweep(path) for path in folder.rglob(TEMPORARY_PREFIX + "*") if path.is_file())
+
+
+def _sweep(path: Path) -> bool:
+    try:
+        with path.open("rb+") as handle:
+            is_stale = _lock(handle.fileno())
+            if is_stale:
+                path.unlink(missing_ok=True)
+    except FileNotFoundError:  # its writer has just finished
+        return False
+    return is_stale

@@ -7,8 +7,29 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from paraspinal.core.files import sha256_file, sha256_json, write_json
-from paraspinal.core.tables import Row
+from paraspinal.core.registry import shard_name
+from paraspinal.core.tables import Column, Row, Table
+
+UNITS = Table(
+    "units",
+    "Receipts of a shard in brief, one row per unit of work, so that nobody who asks for many reads them one by one.",
+    (
+        Column("unit", pa.string(), "session, or scan: the stem of its receipt"),
+        Column("activity_id", pa.string(), "activity behind its rows"),
+        Column("code_digest", pa.string(), "code behind the stage"),
+        Column("parameters", pa.string(), "parameters used, JSON"),
+        Column("tools", pa.string(), "outside tools and their versions, JSON"),
+        Column("models", pa.string(), "sha256 of the weights by role, JSON"),
+        Column("inputs_sha256", pa.string(), "digest of the rows it was made from"),
+        Column("wall_seconds", pa.float64(), "time it took when it was computed", "s"),
+        Column("read_sha256", pa.string(), "sha256 of the shard table those rows stood in"),
+        Column("recipe_sha256", pa.string(), "digest of all that the stage depended on in this shard"),
+    ),
+    ("unit",),
+)
 
 
 @dataclass(frozen=True)
@@ -69,3 +90,29 @@ class Receipt:
 def receipt_path(results: Path, stage: str, unit: str) -> Path:
     """Where the receipt of a unit of work (a session or a scan) at a stage is kept."""
     return results / "receipts" / stage / f"{unit}.json"
+
+
+def units_path(results: Path, stage: str, shard: int) -> Path:
+    """Where the receipts of a shard at a stage are summed up."""
+    return results / "receipts" / stage / f"{shard_name(shard)}.parquet"
+
+
+def unit_row(unit: str, receipt: Receipt, read_sha256: str, recipe_sha256: str) -> Row:
+    """Sum up a receipt as a row of ``UNITS``."""
+    activity = receipt.activity
+    packed = {name: json.dumps(getattr(activity, name), sort_keys=True) for name in ("parameters", "tools", "models")}
+    return {
+        "unit": unit,
+        "activity_id": activity.id,
+        "code_digest": activity.code_digest,
+        **packed,
+        "inputs_sha256": activity.inputs_sha256,
+        "wall_seconds": receipt.wall_seconds,
+        "read_sha256": read_sha256,
+        "recipe_sha256": recipe_sha256,
+    }
+
+
+def recipe_digest(recipe: Activity) -> str:
+    """Digest a recipe, before it is applied to anything."""
+    return sha256_json(asdict(recipe))

@@ -7,11 +7,11 @@ what every stage needs: reuse by receipt, statuses, artifacts, and an atomic sha
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
 import resource
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,16 +23,20 @@ from typing import Any
 import SimpleITK as sitk
 
 from paraspinal.core.digest import code_digest
-from paraspinal.core.errors import DataError, ParaspinalError
-from paraspinal.core.files import sha256_file, sha256_json, write_text
+from paraspinal.core.errors import CircuitBreakerError, DataError, ParaspinalError
+from paraspinal.core.files import sha256_file, sha256_json
 from paraspinal.core.images import write_image
-from paraspinal.core.receipts import Activity, Receipt, receipt_path
+from paraspinal.core.notes import Note
+from paraspinal.core.receipts import UNITS, Activity, Receipt, receipt_path, recipe_digest, unit_row, units_path
 from paraspinal.core.registry import shard_path
 from paraspinal.core.settings import Settings
 from paraspinal.core.tables import Row, Table
 from paraspinal.core.vocab import Reason, Status
 
 log = logging.getLogger(__name__)
+
+MAX_SAME_FAULTS = 5
+"""A shard stops when its first so many visits all met the same fault of ours: it is not in the images then."""
 
 
 @dataclass
@@ -169,7 +173,8 @@ def guarded(function: Callable[[], list[Row]], rows: list[Row]) -> list[Row]:
         where = traceback.extract_tb(error.__traceback__)[-1]
         # The message may quote data, so only the kind of fault and its place are kept.
         detail = f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}"
-        log.error("fault while processing an item: %s", detail)
+        item = next((rows[0][key] for key in ("scan_id", "stack_id", "session") if rows[0].get(key)), "an item")
+        log.error("fault while processing %s: %s", item, detail)
         return [failed(row, Reason.UNEXPECTED_ERROR, detail) for row in rows]
 
 
@@ -189,9 +194,9 @@ def units_of(stage: Stage, rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
     return [(unit, list(group)) for unit, group in groupby(sorted(rows, key=name), key=name)]
 
 
-def progress_path(results: Path, stage: str, shard: int) -> Path:
-    """Where a running shard job says how far it is; for people watching, nothing depends on it."""
-    return shard_path(results, stage, shard).with_suffix(".progress.json")
+def session_of(unit: str) -> str:
+    """Name the session a unit belongs to."""
+    return "_".join(unit.split("_")[:2])
 
 
 def run_shard(stage: Stage, before: str, results: Path, settings: Settings, shard: int) -> Tally:
@@ -216,11 +221,15 @@ def _exclusive(path: Path) -> Iterator[None]:
 def _run_shard(stage: Stage, before: str, results: Path, settings: Settings, shard: int) -> Tally:
     computed = reused = 0
     rows_out: list[Row] = []
+    summary: list[Row] = []
     shared: dict[str, Any] = {}
     recipe = stage.recipe(settings)
-    units = units_of(stage, stage.reads.read(shard_path(results, before, shard)))
+    source = shard_path(results, before, shard)
+    read_sha256 = sha256_file(source)
+    units = units_of(stage, stage.reads.read(source))
+    note = Note(results, stage.name, shard, len(units))
     for number, (unit, rows) in enumerate(units):
-        _report_progress(results, stage.name, shard, number, len(units))
+        note.running(number, rows_out)
         path = receipt_path(results, stage.name, unit)
         activity = applied(stage.narrow(recipe, rows, settings), rows)
         receipt = Receipt.read(path)
@@ -234,17 +243,29 @@ def _run_shard(stage: Stage, before: str, results: Path, settings: Settings, sha
             receipt.write(path)
             computed += 1
         rows_out += [{**row, "activity_id": activity.id} for row in receipt.rows]
+        summary.append(unit_row(unit, receipt, read_sha256, recipe_digest(recipe)))
         log.info("%s shard %d: %s done", stage.name, shard, unit)
+        if fault := _only_fault(rows_out):
+            for done, _ in units[: number + 1]:
+                receipt_path(results, stage.name, done).unlink(missing_ok=True)
+            raise CircuitBreakerError(
+                f"{stage.name}: every image of the first visits failed with {fault}",
+                hint="a bug or a broken installation, not the images: none of them is counted as failed",
+            )
+    UNITS.write(units_path(results, stage.name, shard), summary)
     stage.writes.write(shard_path(results, stage.name, shard), rows_out)
-    _report_progress(results, stage.name, shard, len(units), len(units))
-    items: dict[str, int] = {}
-    for row in rows_out:
-        items[row["status"]] = items.get(row["status"], 0) + 1
-    return Tally(computed, reused, items)
+    note.finished(rows_out)
+    return Tally(computed, reused, Counter(row["status"] for row in rows_out))
 
 
-def _report_progress(results: Path, stage: str, shard: int, done: int, total: int) -> None:
-    write_text(progress_path(results, stage, shard), json.dumps({"done": done, "total": total}))
+def _only_fault(rows: list[Row]) -> str | None:
+    """Name the fault of ours that is all that was met in enough visits; None while anything else was."""
+    tried = [row for row in rows if row["status"] != Status.EXCLUDED.value]
+    if len({(row["subject"], row["session"]) for row in tried}) < MAX_SAME_FAULTS:
+        return None
+    faults = {(row["reason_code"], row["detail"]) for row in tried}
+    reason, detail = faults.pop()
+    return detail if not faults and reason == Reason.UNEXPECTED_ERROR.value else None
 
 
 def _do_unit(stage: Stage, work: Work, rows: list[Row], activity: Activity) -> Receipt:
