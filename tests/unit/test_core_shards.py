@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from paraspinal.core import digest, shards
 from paraspinal.core.columns import KEYS, STATE
-from paraspinal.core.errors import DataError, ModelError
+from paraspinal.core.errors import CircuitBreakerError, DataError, ModelError
 from paraspinal.core.files import write_text
 from paraspinal.core.receipts import Receipt, receipt_path
 from paraspinal.core.registry import Registry, shard_path
@@ -262,3 +263,43 @@ def test_columns_count_as_code_and_their_wording_does_not(recorder: Recorder) ->
     wider = replace(WRITES, columns=(*WRITES.columns, Column("more", pa.int64(), "more", null_meaning="none")))
     assert stage(recorder, writes=reworded).code == plain.code
     assert stage(recorder, writes=wider).code != plain.code
+
+
+def test_units_side_by_side_give_the_same_table(tmp_path: Path, settings: Settings) -> None:
+    rows = [row(f"s{n:02}", f"i{n:02}", float(n)) for n in range(12)]
+    tables = []
+    for workers in (1, 3):
+        results = tmp_path / str(workers)
+        put(results, *rows)
+        tally = run_shard(stage(Recorder(), is_concurrent=True), "before", results, settings, 1, workers)
+        assert (tally.computed, tally.reused) == (12, 0)
+        tables.append(shard_path(results, "double", 1).read_bytes())
+    assert tables[0] == tables[1]
+
+
+def test_what_units_side_by_side_share_is_made_once(tmp_path: Path, settings: Settings) -> None:
+    made: list[int] = []
+
+    def load() -> str:
+        time.sleep(0.05)
+        made.append(1)
+        return "model"
+
+    def process(row: Row, work: Work) -> Row:
+        assert work.once("model", load) == "model"
+        return row
+
+    put(tmp_path, *(row(f"s{n}", f"i{n}") for n in range(6)))
+    run_shard(stage(Recorder(), process=per_item(process), is_concurrent=True), "before", tmp_path, settings, 1, 3)
+    assert made == [1]
+
+
+def test_a_fault_in_everything_side_by_side_leaves_no_receipt(tmp_path: Path, settings: Settings) -> None:
+    recorder = Recorder()
+    rows = [row(f"s{n:02}", f"i{n:02}") for n in range(12)]
+    recorder.fail = {r["item"]: ZeroDivisionError("a bug") for r in rows}
+    put(tmp_path, *rows)
+    with pytest.raises(CircuitBreakerError, match="ZeroDivisionError"):
+        run_shard(stage(recorder, is_concurrent=True), "before", tmp_path, settings, 1, 3)
+    assert not list((tmp_path / "receipts" / "double").glob("*.json"))
+    assert len(recorder.calls) < 12

@@ -20,4 +20,4 @@ rule segment:
     params:
         **stage_params("segment", settings),
     shell:
-        "python -m paraspinal stage segment --shard {wildcards.shard:q} > {log:q} 2>&1"
+        "python -m paraspinal stage segment --shard {wildcards.shard:q} --workers {threads} > {log:q} 2>&1"

@@ -66,7 +66,7 @@ def stage(arguments: argparse.Namespace) -> None:
     """Do one job of the workflow: a shard of a stage, or a stage of the whole cohort."""
     from paraspinal.cohort import jobs
 
-    line = jobs.run_job(arguments.name, arguments.out.absolute(), arguments.shard)
+    line = jobs.run_job(arguments.name, arguments.out.absolute(), arguments.shard, arguments.workers)
     print(line)
 
 

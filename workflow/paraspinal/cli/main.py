@@ -94,6 +94,7 @@ def parser() -> argparse.ArgumentParser:
     stage = subs.add_parser("stage", help="one job of the workflow (called by its rules)")
     stage.add_argument("name")
     stage.add_argument("--shard", type=int, help="number of the shard")
+    stage.add_argument("--workers", type=int, default=1, help="scans side by side, where the stage allows it")
     stage.add_argument("--out", type=Path, default=Path(), help="results folder (default: the working directory)")
     stage.set_defaults(command=commands.stage)
 

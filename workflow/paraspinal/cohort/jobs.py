@@ -12,13 +12,16 @@ from paraspinal.core.errors import ConfigError
 from paraspinal.core.shards import run_shard
 
 
-def run_job(name: str, results: Path, shard: int | None) -> str:
-    """Do one job in a results folder that a run has begun; returns a line that says what was done."""
+def run_job(name: str, results: Path, shard: int | None, workers: int = 1) -> str:
+    """Do one job in a results folder that a run has begun; returns a line that says what was done.
+
+    ``workers`` scans of a shard are worked on side by side where the stage allows it.
+    """
     settings = settings_of(results)
     if name in SHARD_STAGES:
         if shard is None:
             raise ConfigError(f"stage {name} works on a shard", hint="pass --shard")
-        tally = run_shard(stage(name), stage_before(name), results, settings, shard)
+        tally = run_shard(stage(name), stage_before(name), results, settings, shard, workers)
         if tally.computed:
             versions = software.loaded(__version__) | stage(name).tools()
             software.record(results, name, shard, versions, is_all_new=not tally.reused)

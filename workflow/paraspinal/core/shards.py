@@ -9,11 +9,12 @@ from __future__ import annotations
 import fcntl
 import logging
 import resource
+import threading
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -22,6 +23,7 @@ from typing import Any
 
 import SimpleITK as sitk
 
+from paraspinal.core.ahead import in_order
 from paraspinal.core.digest import code_digest
 from paraspinal.core.errors import CircuitBreakerError, DataError, ParaspinalError
 from paraspinal.core.files import sha256_file, sha256_json
@@ -37,6 +39,11 @@ log = logging.getLogger(__name__)
 
 MAX_SAME_FAULTS = 5
 """A shard stops when its first so many visits all met the same fault of ours: it is not in the images then."""
+
+_MAKING = threading.RLock()
+
+Unit = tuple[str, list[Row]]
+"""Name of a unit of work and the rows of the stage before it is made from."""
 
 
 @dataclass
@@ -66,9 +73,10 @@ class Work:
 
     def once(self, name: str, make: Callable[[], Any]) -> Any:
         """Return what ``make`` returned when it was first called under this name in this shard."""
-        if name not in self.shared:
-            self.shared[name] = make()
-        return self.shared[name]
+        with _MAKING:  # units side by side need the same one
+            if name not in self.shared:
+                self.shared[name] = make()
+            return self.shared[name]
 
 
 def by_role(recipe: Activity, rows: list[Row], _: Settings) -> Activity:
@@ -82,7 +90,8 @@ class Stage:
     """One stage of the road.
 
     ``process`` maps the rows of one unit of work (columns of ``reads``) to rows (columns of ``writes`` without
-    ``activity_id``); a unit is a session, or a single row where ``is_per_row``. ``parameters`` picks exactly the
+    ``activity_id``); a unit is a session, or a single row where ``is_per_row``; several may be
+    worked on side by side, in threads, where ``is_concurrent``. ``parameters`` picks exactly the
     settings it depends on, ``models`` names the weights it may use (by the role of scans they are for), ``tools``
     the versions of outside tools that can change results. ``narrow`` takes from all that what the given unit does not
     depend on: as it stands, the models of other roles.
@@ -97,6 +106,7 @@ class Stage:
     models: Callable[[Settings], dict[str, str]] = lambda settings: {}
     tools: Callable[[], dict[str, str]] = dict
     is_per_row: bool = False
+    is_concurrent: bool = False
     narrow: Callable[[Activity, list[Row], Settings], Activity] = by_role
 
     @property
@@ -199,15 +209,15 @@ def session_of(unit: str) -> str:
     return "_".join(unit.split("_")[:2])
 
 
-def run_shard(stage: Stage, before: str, results: Path, settings: Settings, shard: int) -> Tally:
-    """Bring one shard of one stage up to date and write its table.
+def run_shard(stage: Stage, before: str, results: Path, settings: Settings, shard: int, workers: int = 1) -> Tally:
+    """Bring one shard of one stage up to date and write its table, ``workers`` units side by side if it may be so.
 
     Reads the shard table of the stage ``before``; reuses every unit whose receipt still holds, does the others, and
     writes its own table atomically at the end. Killed at any point it resumes with the next unit. A job that
     outlived a killed run is waited for, so that two never work on one shard.
     """
     with _exclusive(results / "receipts" / stage.name / f".{shard}.lock"):
-        return _run_shard(stage, before, results, settings, shard)
+        return _run_shard(stage, before, results, settings, shard, workers)
 
 
 @contextmanager
@@ -218,8 +228,8 @@ def _exclusive(path: Path) -> Iterator[None]:
         yield
 
 
-def _run_shard(stage: Stage, before: str, results: Path, settings: Settings, shard: int) -> Tally:
-    computed = reused = 0
+def _run_shard(stage: Stage, before: str, results: Path, settings: Settings, shard: int, workers: int) -> Tally:
+    computed = 0
     rows_out: list[Row] = []
     summary: list[Row] = []
     shared: dict[str, Any] = {}
@@ -228,34 +238,53 @@ def _run_shard(stage: Stage, before: str, results: Path, settings: Settings, sha
     read_sha256 = sha256_file(source)
     units = units_of(stage, stage.reads.read(source))
     note = Note(results, stage.name, shard, len(units))
-    for number, (unit, rows) in enumerate(units):
-        note.running(number, rows_out)
-        path = receipt_path(results, stage.name, unit)
-        activity = applied(stage.narrow(recipe, rows, settings), rows)
-        receipt = Receipt.read(path)
-        if receipt and receipt.activity.id == activity.id and receipt.still_holds(results):
-            reused += 1
-        else:
-            stale = set(receipt.outputs) if receipt else set()
-            receipt = _do_unit(stage, Work(results, settings, shard, shared), rows, activity)
-            for relative in stale - set(receipt.outputs):
-                (results / relative).unlink(missing_ok=True)
-            receipt.write(path)
-            computed += 1
-        rows_out += [{**row, "activity_id": activity.id} for row in receipt.rows]
-        summary.append(unit_row(unit, receipt, read_sha256, recipe_digest(recipe)))
-        log.info("%s shard %d: %s done", stage.name, shard, unit)
-        if fault := _only_fault(rows_out):
-            for done, _ in units[: number + 1]:
-                receipt_path(results, stage.name, done).unlink(missing_ok=True)
-            raise CircuitBreakerError(
-                f"{stage.name}: every image of the first visits failed with {fault}",
-                hint="a bug or a broken installation, not the images: none of them is counted as failed",
-            )
+
+    def bring(unit: Unit) -> tuple[Receipt, bool]:
+        return _bring(stage, recipe, Work(results, settings, shard, shared), *unit)
+
+    fault = None
+    with closing(in_order(bring, units, workers if stage.is_concurrent else 1)) as brought:
+        note.running(0, [])
+        for number, ((unit, _), (receipt, is_new)) in enumerate(zip(units, brought, strict=True), start=1):
+            computed += is_new
+            rows_out += [{**row, "activity_id": receipt.activity.id} for row in receipt.rows]
+            summary.append(unit_row(unit, receipt, read_sha256, recipe_digest(recipe)))
+            log.info("%s shard %d: %s done", stage.name, shard, unit)
+            note.running(number, rows_out)
+            if fault := _only_fault(rows_out):
+                break
+    if fault:
+        _forget(fault, [receipt_path(results, stage.name, unit) for unit, _ in units])
+        raise CircuitBreakerError(
+            f"{stage.name}: every image of the first visits failed with {fault}",
+            hint="a bug or a broken installation, not the images: none of them is counted as failed",
+        )
     UNITS.write(units_path(results, stage.name, shard), summary)
     stage.writes.write(shard_path(results, stage.name, shard), rows_out)
     note.finished(rows_out)
-    return Tally(computed, reused, Counter(row["status"] for row in rows_out))
+    return Tally(computed, len(units) - computed, Counter(row["status"] for row in rows_out))
+
+
+def _bring(stage: Stage, recipe: Activity, work: Work, unit: str, rows: list[Row]) -> tuple[Receipt, bool]:
+    """Return the receipt of a unit, and whether it had to be done for it."""
+    path = receipt_path(work.results, stage.name, unit)
+    activity = applied(stage.narrow(recipe, rows, work.settings), rows)
+    old = Receipt.read(path)
+    if old and old.activity.id == activity.id and old.still_holds(work.results):
+        return old, False
+    receipt = _do_unit(stage, work, rows, activity)
+    for relative in set(old.outputs if old else ()) - set(receipt.outputs):
+        (work.results / relative).unlink(missing_ok=True)
+    receipt.write(path)
+    return receipt, True
+
+
+def _forget(fault: str, paths: Iterable[Path]) -> None:
+    """Take back receipts that hold nothing but this fault."""
+    for path in paths:
+        receipt = Receipt.read(path)
+        if receipt and {row["detail"] for row in receipt.rows if row["status"] != Status.EXCLUDED.value} == {fault}:
+            path.unlink(missing_ok=True)
 
 
 def _only_fault(rows: list[Row]) -> str | None:

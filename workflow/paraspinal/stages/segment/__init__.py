@@ -1,8 +1,8 @@
 """Outline muscles on axial and vertebrae on sagittal scans, in the native grid; the only stage that may use a GPU.
 
 A model is loaded when the first scan needs it and kept for the shard, so start-up is paid once for many scans and not
-at all when receipts cover them all. Scans are worked on side by side: while the network looks at one, another is read or
-written.
+at all when receipts cover them all. Scans are worked on side by side: while the network looks at one, another is read
+or written.
 """
 
 from __future__ import annotations
