@@ -19,6 +19,7 @@ from paraspinal.core.shards import Stage, Work, by_role, per_item
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import LevelNumbering, LevelScheme, LevelSource, Muscle, Reason, Side, Status
 from paraspinal.stages.measure.between import Block, size_between
+from paraspinal.stages.measure.doubt import level_doubt, slice_doubts
 from paraspinal.stages.measure.fat import FatMethod, FatProfile, Shares, no_fat, profile_of
 from paraspinal.stages.measure.marrow import SOUND_FRAC
 from paraspinal.stages.measure.regions import Region, regions_of
@@ -44,6 +45,7 @@ def measure(row: Row, work: Work) -> Row:
     row = _judged_by_marrow(row, marrow_of(row, work, grid))
     methods, reason = fat_methods(row, work, label_map, regions)
     profiles = _profiles(methods, regions, lambda region: None)
+    doubts = slice_doubts(row, grid)
     slabs = row["slabs"] or []
     slices = Slices(
         spacing_mm=grid.spacing_mm[2],
@@ -63,8 +65,11 @@ def measure(row: Row, work: Work) -> Row:
             here, weights = profiles, weights_of(slab)
         _add_asymmetry(sizes)
         for (muscle, side), size in sizes.items():
+            code = codes[muscle, side]
+            doubt = level_doubt(doubts.get(code), weights_of(slab), regions[code].area_mm2)
             base = {**_origin(row, slab), **size, "muscle": muscle.value, "side": side.value}
-            metrics += [{**base, **fat} for fat in _fat(weights, size, here[codes[muscle, side]], reason)]
+            base["outline_disagreement"] = doubt
+            metrics += [{**base, **fat} for fat in _fat(weights, size, here[code], reason)]
     return {**row, "metrics": metrics, "areas": _areas(regions), **_state(row, missing)}
 
 
