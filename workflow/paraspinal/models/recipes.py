@@ -36,7 +36,7 @@ DATA_VARIABLE = "PARASPINAL_DATA"
 """Environment variable that says where the atlas and the real test images lie."""
 
 
-SPINE_VERSION = "0.1.0"
+SPINE_VERSION = "0.2.0"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,12 @@ class Recipe:
 
 RECIPES = {
     "muscles": Recipe((Schedule(steps=7000, seed=20260101),)),
-    "spine": Recipe((Schedule(steps=4000, seed=20260102),)),
+    "spine": Recipe(
+        (
+            Schedule(steps=4000, seed=20260102),
+            Schedule(steps=1100, seed=20261126, fresh_per_step=2, pool_size=192, learning_rate=1e-3, warmup_steps=30),
+        )
+    ),
 }
 
 
@@ -110,14 +115,15 @@ def ship_muscles(checkpoint: Path, resources: Path, data: Path | None, code: str
     return export_model(checkpoint, muscles_card(has_atlas, accuracy, code), resources)
 
 
-def ship_spine(checkpoint: Path, resources: Path, data: Path | None) -> ModelEntry:
+def ship_spine(checkpoint: Path, resources: Path, data: Path | None, history: str | None = None) -> ModelEntry:
     """Export a trained spine model, measure it and write the numbers into its card.
 
-    With ``data`` the labelled sagittal volumes there are measured too; none was trained on.
+    With ``data`` the labelled sagittal volumes there are measured too; none was trained on. ``history`` is what the
+    weights went through, where that is not the recipe.
     """
     entry = export_model(checkpoint, spine_card(SPINE_VERSION, ()), resources)
     model = load_model(entry.identifier, resources=resources)
-    return export_model(checkpoint, spine_card(SPINE_VERSION, measure_spine(model, data)), resources)
+    return export_model(checkpoint, spine_card(SPINE_VERSION, measure_spine(model, data), history), resources)
 
 
 def measure_spine(model: LoadedModel, data: Path | None) -> tuple[Accuracy, ...]:

@@ -22,8 +22,11 @@ LIMITS = (
 )
 
 
-def spine_card(version: str, accuracy: tuple[Accuracy, ...]) -> ModelCard:
-    """Write the card of a spine model; network and last schedule are filled in on export."""
+def spine_card(version: str, accuracy: tuple[Accuracy, ...], history: str | None = None) -> ModelCard:
+    """Write the card of a spine model; network and last schedule are filled in on export.
+
+    ``history`` says what the weights went through before that schedule, where it is not the recipe's.
+    """
     task = SpineTask()
     spec = {"n_inputs": task.n_inputs, "n_classes": len(task.class_names), "n_heatmaps": len(task.heatmap_names)}
     return ModelCard(
@@ -37,7 +40,12 @@ def spine_card(version: str, accuracy: tuple[Accuracy, ...]) -> ModelCard:
             "plane": "sagittal, or a volume that can be cut so",
             "orientation": "rows run caudally, columns posteriorly",
             "pixel_mm": 2.0,
-            "channels": ["intensity over the 97th percentile", "local z-score, 14 mm"],
+            "channels": [
+                "intensity over the 97th percentile",
+                "local z-score, 14 mm",
+                "local z-score of the slice before, 3 to 6.5 mm to the right, 0 if there is none",
+                "local z-score of the slice after",
+            ],
         },
         network=spec,
         labels=card_labels(task.class_names),
@@ -46,6 +54,7 @@ def spine_card(version: str, accuracy: tuple[Accuracy, ...]) -> ModelCard:
             "data": "synthetic sagittal slices only: nine tenths painted along a drawn chain of vertebrae, a tenth cut "
             "from the procedural body of paraspinal.phantom; no real image",
             "licence": "Apache-2.0",
+            "history": history or "every phase of the recipe, one after the other",
         },
         intended_use="Finding and numbering lumbar levels for measuring muscles in cohorts. Not for diagnosis.",
         limits=LIMITS,

@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from paraspinal.core.errors import DataError
+from paraspinal.core.errors import DataError, ModelError
 from paraspinal.core.labels import label_by_name
 from paraspinal.core.vocab import LevelNumbering, Reason
 from paraspinal.models.inference import LoadedModel, predict_slices
 from paraspinal.models.preprocess import SAGITTAL_FRAME, SliceGrid, slice_grid
 from paraspinal.models.spine_bodies import SagittalStack
-from paraspinal.models.spine_input import PIXEL_MM, SpineClass, network_inputs
+from paraspinal.models.spine_input import N_CHANNELS, PIXEL_MM, SpineClass, network_inputs
 from paraspinal.models.spine_levels import DiscGeometry, LevelGeometry, SpineLevels, find_levels
 
 MIN_SLICE_STEP_MM = 3.0
@@ -70,6 +70,11 @@ class SpineSegmenter:
     """Segments and numbers the spine of sagittal images; build once, use for many scans."""
 
     model: LoadedModel
+
+    def __post_init__(self) -> None:
+        """Raise ModelError for a network that expects to see something else."""
+        if self.model.network.spec.n_inputs != N_CHANNELS:
+            raise ModelError(f"{self.model.identifier} was made for another input", hint="use the shipped spine model")
 
     def segment(self, image: sitk.Image) -> SpineResult:
         """Segment one image; see :func:`segment_spine`."""
