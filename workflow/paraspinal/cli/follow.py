@@ -26,6 +26,12 @@ def add_commands(subs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     found.add_argument("--json", action="store_true", help="for programs")
     found.set_defaults(command=status)
 
+    found = subs.add_parser("why", help="what became of one visit, scan, series or image, and why")
+    found.add_argument("item", help="sub-x/ses-y, a scan_id, a stack_id, a series_id, or the name of an artifact")
+    found.add_argument("--out", type=Path, default=Path("results"), help="results folder (default: results)")
+    found.add_argument("--json", action="store_true", help="for programs")
+    found.set_defaults(command=why)
+
     found = subs.add_parser("plan", help="what a run would compute and reuse, and why; computes nothing")
     found.add_argument("--out", type=Path, default=Path("results"), help="results folder (default: results)")
     found.add_argument("--config", type=Path, help="configuration the run would get; default: that of the last run")
@@ -58,6 +64,19 @@ def status(arguments: argparse.Namespace) -> None:
     console.print(f"a run is going on: {held}" if held else "no run is going on", highlight=False)
     if headers:
         console.print(f"headers: {headers}", highlight=False)
+
+
+def why(arguments: argparse.Namespace) -> None:
+    """Tell what every stage decided on an item, with reasons, hints, provenance and log lines."""
+    from paraspinal.cli.show_why import lines
+    from paraspinal.cohort.why import why as find_out
+
+    found = find_out(arguments.out, arguments.item)
+    if arguments.json:
+        print(json.dumps(found.as_json()))
+        return
+    for line in lines(found):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def plan(arguments: argparse.Namespace) -> None:
