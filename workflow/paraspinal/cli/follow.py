@@ -95,12 +95,12 @@ def plan(arguments: argparse.Namespace) -> None:
         table.add_row(line.stage, *counts, "scans" if line.is_per_scan else "visits", *hours, reasons)
     console.print(table)
     for note in found.notes:
-        console.print(note, highlight=False)
+        console.print(note, highlight=False, soft_wrap=True)
 
 
 def _range(least: float, most: float) -> str:
     """Hours, or from and to hours."""
-    low, high = (f"{hours:.2f}" for hours in (least, most))
+    low, high = (f"{hours:,.1f}" if hours >= 1 else f"{hours:.3f}".rstrip("0").rstrip(".") for hours in (least, most))
     return low if low == high else f"{low}-{high}"
 
 

@@ -46,7 +46,7 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         """The same for programs."""
-        return {"stages": [asdict(line) for line in self.lines], "notes": self.notes}
+        return {"stages": [vars(line) for line in self.lines], "notes": self.notes}
 
 
 def what_if(results: Path, config: Path | None, over: dict[str, Any], models: dict[str, str], look: bool) -> Plan:

@@ -5,6 +5,7 @@ Everything is read from tables, receipts and logs of the results, which name nob
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 from paraspinal.cohort.find import Found, find
 from paraspinal.cohort.hints import hint
 from paraspinal.cohort.plan import SHARD_STAGES, stage
+from paraspinal.core.identity import BidsName
 from paraspinal.core.receipts import Receipt, receipt_path
 from paraspinal.core.registry import INVENTORY_PATH, shard_name, shard_path
 from paraspinal.core.shards import session_unit
@@ -43,7 +45,7 @@ class Decision:
     made_with: dict[str, Any] = field(default_factory=dict)
     """Code, parameters, models, tools and digest of the input of the activity, and how long it took."""
     outputs: dict[str, str] = field(default_factory=dict)
-    """Artifacts of the whole unit of work and their sha256."""
+    """Artifacts of the item and their sha256."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,9 @@ def _decision(results: Path, name: str, item: str, row: Row) -> Decision:
     if receipt and receipt.activity.id == row["activity_id"]:
         made_with = {k: v for k, v in asdict(receipt.activity).items() if k != "stage" and v}
         made_with["seconds"] = round(receipt.wall_seconds, 2)
-    outputs = receipt.outputs if receipt and made_with else {}
+    token = item if stage(name).writes.key[-1] == "stack_id" else BidsName.parse(item).acquisition
+    written = receipt.outputs if receipt and made_with else {}
+    outputs = {path: sha256 for path, sha256 in written.items() if token in path}
     state = {k: row[k] for k in STATE}
     return Decision(name, item, **state, hint=hint(row["reason_code"]), activity_id=row["activity_id"],
                     made_with=made_with, outputs=outputs)  # fmt: skip
@@ -137,11 +141,12 @@ def _flags(results: Path, found: Found) -> list[Row]:
 
 
 def _log(results: Path, shard: int, names: set[str]) -> list[str]:
-    """Lines of the logs of the last jobs that name the item."""
+    """Lines of the logs of the last jobs that name the item, and not just something whose name begins alike."""
+    words = re.compile(r"\b(" + "|".join(map(re.escape, sorted(names))) + r")\b")
     found = []
     for name in SHARD_STAGES:
         path = results / "logs" / name / f"{shard_name(shard)}.log"
         if path.exists():
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-            found += [f"{name}: {line}" for line in lines if any(word in line for word in names)]
+            found += [f"{name}: {line}" for line in lines if words.search(line)]
     return found
