@@ -88,7 +88,8 @@ def test_a_full_disk_ends_the_run_with_a_clear_error_and_the_next_run_completes(
         assert not list(study.results.rglob(TEMPORARY_PREFIX + "*"))
         study.run()
         assert study.computed("convert") == {"shard-00001": (2, 0), "shard-00002": (1, 0)}
-            assert_same_content(finished.content(), study.content())
+        assert study.computed("segment") == {"shard-00001": (0, 4), "shard-00002": (0, 2)}
+        assert_same_content(finished.content(), study.content())
         assert set(study.content()["scans"].status) == {"ok"}
 
 
