@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from pathlib import Path
 
 import pytest
+from simulated import add_sessions, settings_for
 
 from paraspinal.cli.main import main
 from paraspinal.cohort.forecast import Forecast, forecast
 from paraspinal.cohort.plan import SHARD_STAGES
 from paraspinal.cohort.what_if import what_if
 from paraspinal.core.errors import ConfigError
-from paraspinal.core.paths import PROJECT
 from paraspinal.core.receipts import UNITS, units_path
 from paraspinal.core.registry import shard_path
 from paraspinal.core.settings import Settings
 
-sys.path.insert(0, str(PROJECT / "benchmarks"))
-from simulated import add_sessions, settings_for, simulate
-
 SESSIONS, NEW = 40, 30
 SCANS = 4 * SESSIONS
-
-
-@pytest.fixture(scope="module")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("cohort") / "results"
-    simulate(root, SESSIONS)
-    return root
-
-
-@pytest.fixture
-def results(simulated: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(simulated, tmp_path / "results"))
 
 
 def planned(results: Path, settings: Settings | None = None) -> dict[str, Forecast]:

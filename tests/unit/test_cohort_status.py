@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
+from simulated import SCANS, SERIES
 
 from paraspinal.cli.main import main
 from paraspinal.cohort import status as module
@@ -20,25 +19,9 @@ from paraspinal.cohort.costs import costs
 from paraspinal.cohort.runs import holder, run_lock
 from paraspinal.cohort.status import StageStatus, Watched, status
 from paraspinal.core.notes import Progress, note_path, write_progress
-from paraspinal.core.paths import PROJECT
 from paraspinal.core.registry import shard_path
 
-sys.path.insert(0, str(PROJECT / "benchmarks"))
-from simulated import SCANS, SERIES, simulate
-
 SESSIONS = 40
-
-
-@pytest.fixture(scope="module")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("cohort") / "results"
-    simulate(root, SESSIONS)
-    return root
-
-
-@pytest.fixture
-def results(simulated: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(simulated, tmp_path / "results"))
 
 
 def of(found: list[StageStatus], stage: str) -> StageStatus:

@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from simulated import SCANS, SERIES
 
 from paraspinal.cli.main import main
 from paraspinal.cohort.hints import HINTS, hint
 from paraspinal.cohort.why import why
 from paraspinal.core.errors import InputError
-from paraspinal.core.paths import PROJECT
 from paraspinal.core.receipts import Activity, Receipt, receipt_path
 from paraspinal.core.registry import INVENTORY_PATH, Registry, shard_path
 from paraspinal.core.vocab import Reason
-
-sys.path.insert(0, str(PROJECT / "benchmarks"))
-from simulated import SCANS, SERIES, simulate
-
-
-@pytest.fixture(scope="module")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("cohort") / "results"
-    simulate(root, 3)
-    return root
-
-
-@pytest.fixture
-def results(simulated: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(simulated, tmp_path / "results"))
 
 
 @pytest.fixture
