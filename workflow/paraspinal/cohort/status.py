@@ -98,7 +98,7 @@ class Watched:
         try:
             mark = mark_of(path)
         except FileNotFoundError:
-            return note and replace(note, done=min(note.done, note.total - 1))
+            return note and replace(note, done=max(0, min(note.done, note.total - 1)))
         if note is not None and note.table == mark:
             return note
         if self._seen.get(path, (None, None))[0] != mark:
