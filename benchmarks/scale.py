@@ -1,6 +1,6 @@
 """Measure what ten thousand sessions cost the engine: planning, a run with nothing to do, status, what-if, aggregation.
 
-    python benchmarks/scale.py [--parts simulate finished fresh added single paper aggregate]
+    python benchmarks/scale.py [--parts simulate finished fresh added aggregate paper single]
                                [--sessions 10000] [--work FOLDER]
 
 Beside them stands one job per scan and step, the way workflows are usually written, in the same run. Every step is a
@@ -174,8 +174,8 @@ def aggregated(work: Path, sessions: int) -> dict[str, Any]:
 
 
 PARTS: dict[str, Callable[[Path, int], dict[str, Any]]] = {
-    "simulate": simulated, "finished": finished, "fresh": fresh, "added": added, "single": single, "paper": paper,
-    "aggregate": aggregated,
+    "simulate": simulated, "finished": finished, "fresh": fresh, "added": added, "aggregate": aggregated,
+    "paper": paper, "single": single,
 }  # fmt: skip
 
 
