@@ -266,8 +266,9 @@ def _renamed(template: pa.Table, keys: list[tuple[str, str]], random: np.random.
     new: dict[str, Any] = {"subject": [subject for subject, _ in owners], "session": [session for _, session in owners]}
     for column in ("stack_id", "scan_id"):
         if column in table.column_names:
-            prefix = [f"sub-{a}_ses-{b}_acq-" if column == "scan_id" else b for a, b in owners]
-            new[column] = [a + b for a, b in zip(prefix, table[column].to_pylist(), strict=True)]
+            names = zip(owners, table[column].to_pylist(), strict=True)
+            is_scan = column == "scan_id"
+            new[column] = [f"sub-{a}_ses-{b}_acq-{name}_MR" if is_scan else b + name for (a, b), name in names]
     if "stack_ids" in table.column_names:
         stacks = table["stack_ids"].to_pylist()
         new["stack_ids"] = [[b + stack for stack in row] for (_, b), row in zip(owners, stacks, strict=True)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import stat
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ import yaml
 from dicom_factory import settings_for
 
 from paraspinal.cohort import runs
-from paraspinal.cohort.runs import RUN_CONFIG, begin_run, private_run_file, run_lock, settings_of
+from paraspinal.cohort.runs import RUN_CONFIG, begin_run, holder, private_run_file, run_lock, settings_of
 from paraspinal.core.errors import ConfigError, ResultsError
 
 SHEETS = {
@@ -76,3 +78,22 @@ def test_a_run_takes_the_folder_it_was_handed_and_no_other(tmp_path: Path, monke
     monkeypatch.delenv(runs.LOCK_VARIABLE)
     with run_lock(settings.out_path), pytest.raises(ResultsError):
         begin_run(settings)
+
+
+def test_a_drive_without_locks_is_refused_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(handle: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(runs.fcntl, "flock", no_locks)
+    with pytest.raises(ResultsError, match="no file locks"), run_lock(tmp_path):
+        pass
+
+
+def test_somebody_who_only_looks_keeps_no_run_from_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with run_lock(tmp_path):
+        pass
+    looking = (tmp_path / runs.LOCK_FILE).open(encoding="utf-8")
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    monkeypatch.setattr(runs.time, "sleep", lambda seconds: looking.close())
+    with run_lock(tmp_path):
+        assert holder(tmp_path) is not None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
-from paraspinal.cli import commands, main
+from paraspinal.cli import commands, follow, main
 from paraspinal.core.errors import error_line, find_error, trace
 
 NAME = "/data/Jane Doe"
@@ -33,7 +35,7 @@ def test_an_unexpected_error_of_a_command_is_printed_so(
     def fails(arguments: object) -> None:
         broken(NAME)
 
-    monkeypatch.setattr(commands, "status", fails)
+    monkeypatch.setattr(follow, "status", fails)
     assert main.main(["status"]) == main.UNEXPECTED_EXIT
     said = capsys.readouterr()
     assert "Jane" not in said.out + said.err
@@ -44,3 +46,22 @@ def test_an_error_line_is_read_back() -> None:
     found = find_error("noise\n" + error_line(7, "in use", "wait") + "\nmore")
     assert found is not None
     assert (found.exit_code, found.message, found.hint) == (7, "in use", "wait")
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(errno.ENOSPC, "the disk is full"), (errno.EDQUOT, "quota"), (errno.EROFS, "read-only"), (errno.EIO, "")],
+)
+def test_trouble_with_a_drive_that_people_can_mend_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int, words: str
+) -> None:
+    def fail(arguments: object) -> None:
+        raise OSError(number, "some words", NAME)
+
+    monkeypatch.setattr(commands, "export", fail)
+    assert main.main(["export", "x.csv"]) == (7 if words else 1)
+    said = capsys.readouterr().err
+    found = find_error(said)
+    assert (found is not None) == bool(words)
+    assert words in said
+    assert "Jane" not in said

@@ -10,11 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from paraspinal.core import digest, shards
+from paraspinal.core import digest, notes, shards
 from paraspinal.core.columns import KEYS, STATE
 from paraspinal.core.errors import CircuitBreakerError, DataError, ModelError
-from paraspinal.core.files import write_text
-from paraspinal.core.receipts import Receipt, receipt_path
+from paraspinal.core.files import sha256_file, write_text
+from paraspinal.core.notes import Progress, mark_of, note_path, read_progress
+from paraspinal.core.receipts import UNITS, Receipt, receipt_path, units_path
 from paraspinal.core.registry import Registry, shard_path
 from paraspinal.core.settings import Settings, load_settings, read_config
 from paraspinal.core.shards import Stage, Work, per_item, run_shard
@@ -303,3 +304,72 @@ def test_a_fault_in_everything_side_by_side_leaves_no_receipt(tmp_path: Path, se
         run_shard(stage(recorder, is_concurrent=True), "before", tmp_path, settings, 1, 3)
     assert not list((tmp_path / "receipts" / "double").glob("*.json"))
     assert len(recorder.calls) < 12
+
+
+def test_a_shard_in_which_every_visit_meets_the_same_fault_of_ours_stops_early(
+    tmp_path: Path, settings: Settings, recorder: Recorder
+) -> None:
+    put(tmp_path, *(row(subject, f"x{subject}") for subject in "abcdefgh"))
+    recorder.fail = {f"x{subject}": ImportError("libfoo.so") for subject in "abcdefgh"}
+    with pytest.raises(CircuitBreakerError, match="first visits failed with ImportError at "):
+        run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    assert len(recorder.calls) == shards.MAX_SAME_FAULTS
+    assert not shard_path(tmp_path, "double", 1).exists()
+    # With the installation mended nothing of it is left, though code and input are the same.
+    recorder.fail = {}
+    assert run_shard(stage(recorder), "before", tmp_path, settings, 1).computed == 8
+    assert {r["status"] for r in out(tmp_path).values()} == {"ok"}
+
+
+@pytest.mark.parametrize("spared", ["a sound visit", "another fault", "data"])
+def test_faults_that_may_be_in_the_images_stop_nothing(
+    tmp_path: Path, settings: Settings, recorder: Recorder, spared: str
+) -> None:
+    put(tmp_path, *(row(subject, f"x{subject}") for subject in "abcdefgh"))
+    recorder.fail = {f"x{subject}": ImportError("libfoo.so") for subject in "abcdefgh"}
+    if spared == "a sound visit":
+        del recorder.fail["xc"]
+    elif spared == "another fault":
+        recorder.fail["xc"] = ZeroDivisionError()
+    else:
+        recorder.fail = {item: DataError(Reason.SEG_EMPTY) for item in recorder.fail}
+    tally = run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    assert tally.items["failed"] == (7 if spared == "a sound visit" else 8)
+
+
+def test_many_bad_images_of_one_visit_stop_nothing(tmp_path: Path, settings: Settings, recorder: Recorder) -> None:
+    put(tmp_path, *(row("a", f"x{k}") for k in range(9)), row("b", "y"))
+    recorder.fail = {f"x{k}": ImportError() for k in range(9)}
+    assert run_shard(stage(recorder), "before", tmp_path, settings, 1).items == {"failed": 9, "ok": 1}
+
+
+def test_a_running_shard_says_how_far_it_is_and_what_failed(
+    tmp_path: Path, settings: Settings, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notes, "NOTE_SECONDS", 0.0)
+    put(tmp_path, *(row(subject, subject) for subject in "abc"))
+    recorder.fail["a"] = DataError(Reason.SEG_EMPTY, "nothing there")
+    seen: list[Progress | None] = []
+
+    def look(item: Row, work: Work) -> Row:
+        seen.append(read_progress(note_path(tmp_path, "double", 1)))
+        return recorder(item, work)
+
+    run_shard(stage(recorder, process=per_item(look)), "before", tmp_path, settings, 1)
+    assert [(found.done, found.total) for found in seen if found] == [(0, 3), (1, 3), (2, 3)]
+    assert seen[2] is not None
+    assert seen[2].states == {("failed", "SEG_EMPTY"): 1, ("ok", None): 1}
+    last = read_progress(note_path(tmp_path, "double", 1))
+    assert last is not None
+    assert (last.done, last.table) == (3, mark_of(shard_path(tmp_path, "double", 1)))
+
+
+def test_the_receipts_of_a_shard_are_summed_up(tmp_path: Path, settings: Settings, recorder: Recorder) -> None:
+    put(tmp_path, row("a", "x"), row("b", "y"))
+    run_shard(stage(recorder, parameters=lambda s: {"p": 1}), "before", tmp_path, settings, 1)
+    found = UNITS.read(units_path(tmp_path, "double", 1))
+    assert [r["unit"] for r in found] == ["sub-a_ses-1", "sub-b_ses-1"]
+    receipt = Receipt.read(receipt_path(tmp_path, "double", "sub-a_ses-1"))
+    assert receipt is not None
+    assert (found[0]["activity_id"], found[0]["parameters"]) == (receipt.activity.id, '{"p": 1}')
+    assert found[0]["read_sha256"] == sha256_file(shard_path(tmp_path, "before", 1))

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from simulated import FI_METHODS, LEVELS, N_SLICES, SCANS, SERIES, SHARD_SIZE, n_rows, simulate
 
 from paraspinal.cohort import aggregate as module
 from paraspinal.cohort.aggregate import aggregate
-from paraspinal.core.paths import PROJECT
 from paraspinal.core.registry import Registry
 from paraspinal.core.settings import BreakerSettings
-
-sys.path.insert(0, str(PROJECT / "benchmarks"))
-from simulated import FI_METHODS, LEVELS, SCANS, SERIES, SHARD_SIZE, n_rows, simulate
 
 SESSIONS = 70
 
@@ -37,6 +33,7 @@ def test_every_row_is_there(cohort: Path) -> None:
     assert found["scans"] == SESSIONS * len(SCANS)
     assert found["levels"] == SESSIONS * len(FI_METHODS) * len(LEVELS)
     assert found["metrics"] == SESSIONS * len(FI_METHODS) * len(LEVELS) * 8 * 2
+    assert found["slices"] == SESSIONS * len(FI_METHODS) * 8 * N_SLICES
     participants = pd.read_parquet(cohort / "tables" / "participants.parquet")
     assert participants["n_visits"].sum() == SESSIONS
     assert participants["n_visits"].max() == 2

@@ -110,6 +110,27 @@ def test_a_finished_run_lets_nothing_slip(made: CanaryStudy, finished: subproces
     assert beside == {"results", "private", "project", "plain", made.study.input_name}
 
 
+EXPLAIN = """
+import sys
+from paraspinal.cli.main import main
+out, *stacks = sys.argv[1:]
+for stack in stacks:
+    assert main(["why", stack, "--out", out]) == 0, stack
+assert main(["status", "--json", "--out", out]) == main(["plan", "--look", "--out", out]) == 0
+"""
+
+
+def test_the_commands_that_explain_let_nothing_slip(
+    made: CanaryStudy, finished: subprocess.CompletedProcess[str]
+) -> None:
+    stacks = list(made.study.content()["inventory"].stack_id)
+    command = [sys.executable, "-c", EXPLAIN, str(made.study.results), *stacks]
+    done = subprocess.run(command, env=made.study.environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("What came in") == len(stacks)
+    assert said(done, made) == []
+
+
 def test_every_kind_of_failure_was_there(made: CanaryStudy, finished: subprocess.CompletedProcess[str]) -> None:
     """Without failures at every stage the search above would prove little."""
     tables = made.study.content()

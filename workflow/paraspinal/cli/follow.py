@@ -26,6 +26,12 @@ def add_commands(subs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     found.add_argument("--json", action="store_true", help="for programs")
     found.set_defaults(command=status)
 
+    found = subs.add_parser("why", help="what became of one visit, scan, series or image, and why")
+    found.add_argument("item", help="sub-x/ses-y, a scan_id, a stack_id, a series_id, or the name of an artifact")
+    found.add_argument("--out", type=Path, default=Path("results"), help="results folder (default: results)")
+    found.add_argument("--json", action="store_true", help="for programs")
+    found.set_defaults(command=why)
+
     found = subs.add_parser("plan", help="what a run would compute and reuse, and why; computes nothing")
     found.add_argument("--out", type=Path, default=Path("results"), help="results folder (default: results)")
     found.add_argument("--config", type=Path, help="configuration the run would get; default: that of the last run")
@@ -60,6 +66,19 @@ def status(arguments: argparse.Namespace) -> None:
         console.print(f"headers: {headers}", highlight=False)
 
 
+def why(arguments: argparse.Namespace) -> None:
+    """Tell what every stage decided on an item, with reasons, hints, provenance and log lines."""
+    from paraspinal.cli.show_why import lines
+    from paraspinal.cohort.why import why as find_out
+
+    found = find_out(arguments.out, arguments.item)
+    if arguments.json:
+        print(json.dumps(found.as_json()))
+        return
+    for line in lines(found):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def plan(arguments: argparse.Namespace) -> None:
     """Say what a run would compute and reuse, why, and how long that takes."""
     from paraspinal.cohort.what_if import what_if
@@ -76,12 +95,12 @@ def plan(arguments: argparse.Namespace) -> None:
         table.add_row(line.stage, *counts, "scans" if line.is_per_scan else "visits", *hours, reasons)
     console.print(table)
     for note in found.notes:
-        console.print(note, highlight=False)
+        console.print(note, highlight=False, soft_wrap=True)
 
 
 def _range(least: float, most: float) -> str:
     """Hours, or from and to hours."""
-    low, high = (f"{hours:.2f}" for hours in (least, most))
+    low, high = (f"{hours:,.1f}" if hours >= 1 else f"{hours:.3f}".rstrip("0").rstrip(".") for hours in (least, most))
     return low if low == high else f"{low}-{high}"
 
 

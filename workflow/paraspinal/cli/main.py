@@ -10,7 +10,7 @@ from pathlib import Path
 
 from paraspinal import __version__
 from paraspinal.cli import agree, commands, follow, models, train
-from paraspinal.core.errors import DataError, ParaspinalError, error_line, trace
+from paraspinal.core.errors import DataError, ParaspinalError, drive_trouble, error_line, trace
 
 DATA_ERROR_EXIT = 10
 """Exit code when a single image given on the command line cannot be processed."""
@@ -34,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except Exception as error:
         print(trace(error), file=sys.stderr, end="")
+        if trouble := drive_trouble(error):
+            print(error_line(trouble.exit_code, trouble.message, trouble.hint), file=sys.stderr)
+            return trouble.exit_code
         return UNEXPECTED_EXIT
     return 0
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -17,7 +19,7 @@ from rich.console import Console
 from paraspinal.cohort.plan import stage_params
 from paraspinal.cohort.runs import LOCK_VARIABLE, private_run_file, run_lock
 from paraspinal.cohort.watch import final, follow
-from paraspinal.core.errors import InputError, ParaspinalError, WorkflowError, find_error
+from paraspinal.core.errors import InputError, ParaspinalError, WorkflowError, drive_trouble, find_error
 from paraspinal.core.files import sweep_temporaries, write_text
 from paraspinal.core.identity import Identity
 from paraspinal.core.levels_sheet import load_levels_sheet
@@ -26,6 +28,9 @@ from paraspinal.core.settings import Settings
 from paraspinal.stages.ingest.participants import load_participants
 from paraspinal.stages.ingest.reading.walk import input_root
 from paraspinal.stages.ingest.sheets import load_sheets
+
+LITTLE_BYTES = 2**20
+"""A drive with less room than this is full: no log or table fits on it."""
 
 
 def run_workflow(settings: Settings, cores: int, profile: Path | None, more: Sequence[str], console: Console) -> None:
@@ -113,4 +118,7 @@ def _failure(results: Path, began: float, returncode: int) -> ParaspinalError:
         error = find_error(path.read_text(encoding="utf-8", errors="replace"))
         if error:
             return error
+    # On a full disk even the logs may be empty.
+    if shutil.disk_usage(results).free < LITTLE_BYTES and (full := drive_trouble(OSError(errno.ENOSPC, ""))):
+        return full
     return WorkflowError(f"the workflow ended with code {returncode}", hint="see logs/engine.log in the results folder")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ from paraspinal.core.files import sha256_file
 from paraspinal.core.receipts import UNITS, Activity, Receipt, receipt_path, recipe_digest, unit_row, units_path
 from paraspinal.core.registry import Session, shard_path
 from paraspinal.core.settings import Settings
-from paraspinal.core.shards import Stage, applied, units_of
+from paraspinal.core.shards import Stage, applied, session_of, session_unit, units_of
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import Status
 
@@ -52,8 +53,9 @@ class Evidence:
     seen: list[Row] | None = None
     """Rows the stage would read, where these are not what stands in the results."""
 
-    def __init__(self, stage: Stage, results: Path, settings: Settings, shard: int) -> None:
+    def __init__(self, stage: Stage, results: Path, settings: Settings, shard: int, before: Evidence | None) -> None:
         self._stage, self._results, self._settings, self._shard = stage, results, settings, shard
+        self._before = before
         self._source = shard_path(results, stage_before(stage.name), shard)
         self._table = shard_path(results, stage.name, shard)
 
@@ -62,10 +64,17 @@ class Evidence:
         """Whether the stage has not finished this shard."""
         return not self._table.exists()
 
-    @property
-    def has_input(self) -> bool:
-        """Whether the rows it reads are known."""
-        return self.seen is not None or self._source.exists()
+    def unseen(self, members: set[Session]) -> set[Session]:
+        """Of the sessions of the shard those of which the stage before has nothing yet."""
+        if self.seen is not None or self._source.exists() or self._before is None:
+            return set()
+        begun = {session_of(unit) for unit in self._before.receipts}
+        return {session for session in members if session_unit(session) not in begun}
+
+    def known_units(self, sessions: set[Session]) -> Counter[str]:
+        """Units of these sessions that were done before, by session; they may be reused yet."""
+        names = {session_unit(session) for session in sessions}
+        return Counter(session for unit in self._known if (session := session_of(unit)) in names)
 
     def units(self, recipe: Activity, made: Mapping[str, bool]) -> list[Unit]:
         """The units of work and what becomes of them, as far as rows of the stage before are known.
@@ -131,10 +140,11 @@ class Evidence:
         path = units_path(self._results, self._stage.name, self._shard)
         if path.exists() and not self.must_run:
             return {row["unit"]: row for row in UNITS.read(path)}
-        return {name: unit_row(name, receipt, "", "") for name, receipt in self._receipts.items()}
+        return {name: unit_row(name, receipt, "", "") for name, receipt in self.receipts.items()}
 
     @cached_property
-    def _receipts(self) -> dict[str, Receipt]:
+    def receipts(self) -> dict[str, Receipt]:
+        """Receipts by unit, read one by one."""
         names = [name for name, _ in units_of(self._stage, self._rows_before(whole=False))]
         found = {name: Receipt.read(receipt_path(self._results, self._stage.name, name)) for name in names}
         return {name: receipt for name, receipt in found.items() if receipt}
@@ -147,8 +157,8 @@ class Evidence:
         """Rows of the stage before; without what only a digest needs unless ``whole``."""
         if self.seen is not None:
             return self.seen
-        if not self.has_input:
-            return []
+        if not self._source.exists():
+            return [row for receipt in self._before.receipts.values() for row in receipt.rows] if self._before else []
         return _read(self._source, None if whole else [f.name for f in self._stage.reads.schema if _is_plain(f.type)])
 
     @cached_property
@@ -157,7 +167,7 @@ class Evidence:
         columns = [*self._stage.writes.key, "status"]
         if not self.must_run:
             return _read(self._table, columns)
-        return [{name: row[name] for name in columns} for receipt in self._receipts.values() for row in receipt.rows]
+        return [{name: row[name] for name in columns} for receipt in self.receipts.values() for row in receipt.rows]
 
 
 def _read(path: Path, columns: list[str] | None) -> list[Row]:

@@ -49,10 +49,11 @@ def forecast(results: Path, settings: Settings, seen: Mapping[int, list[Row]] | 
     for session, shard in Registry.read(results).shards.items():
         members.setdefault(shard, set()).add(session)
     for shard in seen or members:
-        evidence = [Evidence(stage(name), results, settings, shard) for name in SHARD_STAGES]
-        if seen:
-            evidence[0].seen = seen[shard]
-        _follow(evidence, recipes, members.get(shard, set()), found)
+        road: list[Evidence] = []
+        for name in SHARD_STAGES:
+            road.append(Evidence(stage(name), results, settings, shard, road[-1] if road else None))
+        road[0].seen = seen[shard] if seen else None
+        _follow(road, recipes, members.get(shard, set()), found)
     return found
 
 
@@ -64,16 +65,16 @@ def _follow(
     unseen: set[Session] = set()
     is_running = False
     for evidence, total in zip(road, found, strict=True):
-        if not evidence.has_input:
-            unseen = unseen | members
-        units = evidence.units(recipes[total.stage], made)
+        unseen = unseen | evidence.unseen(members)
+        units = [unit for unit in evidence.units(recipes[total.stage], made) if not unit.sessions & unseen]
+        done_before = evidence.known_units(unseen)
         is_running = is_running or evidence.must_run or bool(unseen) or any(unit.starts_job for unit in units)
         changing = [unit for unit in units if unit.reason and is_running]
         certain = Counter(unit.reason or "" for unit in changing if unit.is_certain)
         total.compute += certain.total()
-        total.maybe += len(changing) - certain.total()
+        total.maybe += len(changing) - certain.total() + sum(done_before.values())
         total.reuse += len(units) - len(changing)
-        total.unseen += len(unseen)
+        total.unseen += len(unseen) - len(done_before)
         total.jobs += is_running
         total.reasons += certain
         made = evidence.rows_after(changing, made)

@@ -94,15 +94,14 @@ class Watched:
     def _shard(self, stage: str, shard: int) -> Progress | None:
         """How far a shard is: by its table if that is written, else by its note; None if it has not begun."""
         path = shard_path(self.results, stage, shard)
-        note = read_progress(note_path(self.results, stage, shard))
         try:
             mark = mark_of(path)
         except FileNotFoundError:
-            return note and replace(note, done=min(note.done, note.total - 1))
-        if note is not None and note.table == mark:
-            return note
+            note = read_progress(note_path(self.results, stage, shard))
+            return note and replace(note, done=max(0, min(note.done, note.total - 1)))
         if self._seen.get(path, (None, None))[0] != mark:
-            self._seen[path] = (mark, _counted(path))
+            note = read_progress(note_path(self.results, stage, shard))
+            self._seen[path] = (mark, note if note and note.table == mark else _counted(path))
         return self._seen[path][1]
 
 

@@ -15,6 +15,8 @@ from paraspinal.cohort.costs import seconds_per_session
 from paraspinal.cohort.status import StageStatus, Watched, header_pass
 
 POLL_SECONDS = 1.0
+LOOKS_FRAC = 0.2
+"""Of its time a watcher spends no more than this share on looking: large cohorts are looked at less often."""
 HEADERS_SECONDS = 15.0
 """How often a terminal that cannot redraw is told how far the header pass is."""
 SPEED_SECONDS = 600.0
@@ -86,8 +88,9 @@ def follow(results: Path, console: Console, is_running: Callable[[], bool], said
     bars = Bars(results)
     with Live(bars, console=console, refresh_per_second=4, transient=True):
         while is_running():
+            began = time.monotonic()
             bars.look()
-            time.sleep(POLL_SECONDS)
+            _rest(began)
 
 
 def final(results: Path) -> Bars:
@@ -101,13 +104,18 @@ def _tell(results: Path, console: Console, is_running: Callable[[], bool], said:
     """One line whenever a stage gets further, for logs and terminals that cannot redraw."""
     watched, running, spoke = Watched(results), True, time.monotonic()
     while running:
-        running = is_running()
+        began, running = time.monotonic(), is_running()
         if time.monotonic() - spoke > HEADERS_SECONDS and (headers := header_pass(results)):
             spoke = time.monotonic()
             console.print(f"headers    {headers}", highlight=False)
         _say(console, watched.read(), said)
         if running:
-            time.sleep(POLL_SECONDS)
+            _rest(began)
+
+
+def _rest(began: float) -> None:
+    """Sleep a second, or as long as the look that began then asks for."""
+    time.sleep(max(POLL_SECONDS, (time.monotonic() - began) * (1 / LOOKS_FRAC - 1)))
 
 
 def _say(console: Console, found: Sequence[StageStatus], said: dict[str, int]) -> None:

@@ -46,7 +46,7 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         """The same for programs."""
-        return {"stages": [asdict(line) for line in self.lines], "notes": self.notes}
+        return {"stages": [vars(line) for line in self.lines], "notes": self.notes}
 
 
 def what_if(results: Path, config: Path | None, over: dict[str, Any], models: dict[str, str], look: bool) -> Plan:
@@ -88,9 +88,8 @@ def _line(found: Forecast, cost: Cost, settings: Settings) -> Line:
     """One stage; of visits whose scans nobody has seen yet it is assumed that they have as many as the others."""
     is_per_scan = stage(found.stage).is_per_row
     unseen = round(found.unseen * (cost.units_per_session if is_per_scan else 1))
-    is_segment = found.stage == "segment"
-    threads = settings.segment.threads if is_segment else 1
-    on_gpu = is_segment and settings.segment.device == "cuda"
+    on_gpu = found.stage == "segment" and settings.segment.device == "cuda"
+    side_by_side = settings.segment.threads  # scans that share the GPU, one core each
     compute = found.compute + unseen
     hours = [n * cost.seconds / SECONDS_PER_HOUR for n in (compute, compute + found.maybe)]
     return Line(
@@ -101,10 +100,10 @@ def _line(found: Forecast, cost: Cost, settings: Settings) -> Line:
         maybe=found.maybe,
         reuse=found.reuse,
         reasons=found.reasons + Counter({NEW: unseen}),
-        cpu_hours=hours[0] * threads,
-        most_cpu_hours=hours[1] * threads,
-        gpu_hours=hours[0] * on_gpu,
-        most_gpu_hours=hours[1] * on_gpu,
+        cpu_hours=hours[0],
+        most_cpu_hours=hours[1],
+        gpu_hours=hours[0] * on_gpu / side_by_side,
+        most_gpu_hours=hours[1] * on_gpu / side_by_side,
     )
 
 

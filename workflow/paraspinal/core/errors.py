@@ -6,6 +6,7 @@ different: it says that one input cannot be processed, and the shard loop record
 
 from __future__ import annotations
 
+import errno
 import re
 import traceback
 
@@ -69,6 +70,19 @@ class WorkflowError(ParaspinalError):
     """The workflow engine ended with an error."""
 
     exit_code = 9
+
+
+_DRIVE_TROUBLE = {
+    errno.ENOSPC: ("the disk is full", "make room and run again: what is finished is kept"),
+    errno.EDQUOT: ("the disk quota is used up", "make room and run again: what is finished is kept"),
+    errno.EROFS: ("the drive is read-only", "choose another OUT or private_dir, or mount it for writing"),
+}
+
+
+def drive_trouble(error: BaseException) -> ResultsError | None:
+    """Name the trouble with a drive that people can mend, if that is what an error is about."""
+    found = _DRIVE_TROUBLE.get(error.errno or 0) if isinstance(error, OSError) else None
+    return ResultsError(*found) if found else None
 
 
 _ERROR_LINE = re.compile(r"^paraspinal: error (\d+): (.*?)(?: - hint: (.*))?$", re.MULTILINE)

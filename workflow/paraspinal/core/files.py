@@ -111,6 +111,6 @@ def _sweep(path: Path) -> bool:
             is_stale = _lock(handle.fileno())
             if is_stale:
                 path.unlink(missing_ok=True)
-    except FileNotFoundError:  # its writer has just finished
+    except (FileNotFoundError, PermissionError):  # its writer has just finished, or is somebody else
         return False
     return is_stale

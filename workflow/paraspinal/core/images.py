@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import shutil
 import zlib
 from pathlib import Path
 
@@ -55,15 +56,20 @@ def write_image(image: sitk.Image, path: Path) -> None:
     clean = sitk.Image(image)
     for key in clean.GetMetaDataKeys():
         clean.EraseMetaData(key)
+    voxels = clean.GetNumberOfPixels() * clean.GetNumberOfComponentsPerPixel() * clean.GetSizeOfPixelComponent()
+    size = voxels + (NIFTI_HEADER if ".nii" in path.suffixes else 0)
     with atomic_path(path) as temporary:
         try:
             sitk.WriteImage(clean, str(temporary), useCompression=True)
         except RuntimeError:  # whose message names the file
-            raise OSError(errno.EIO, "an image cannot be written") from None
-        voxels = clean.GetNumberOfPixels() * clean.GetNumberOfComponentsPerPixel() * clean.GetSizeOfPixelComponent()
-        header = NIFTI_HEADER if ".nii" in path.suffixes else 0
-        if _content_size(temporary) < header + voxels:
-            raise OSError(errno.EIO, "an image cannot be written whole; is the disk full?")
+            raise OSError(_cause(path, size), "an image cannot be written") from None
+        if _content_size(temporary) < size:
+            raise OSError(_cause(path, size), "an image cannot be written whole; is the disk full?")
+
+
+def _cause(path: Path, n_bytes: int) -> int:
+    """Why a file of that size could not be written, as far as the drive's room tells."""
+    return errno.ENOSPC if shutil.disk_usage(path.parent).free < n_bytes else errno.EIO
 
 
 def _content_size(path: Path) -> int:

@@ -30,7 +30,7 @@ from paraspinal.core.files import sha256_file, sha256_json
 from paraspinal.core.images import write_image
 from paraspinal.core.notes import Note
 from paraspinal.core.receipts import UNITS, Activity, Receipt, receipt_path, recipe_digest, unit_row, units_path
-from paraspinal.core.registry import shard_path
+from paraspinal.core.registry import Session, shard_path
 from paraspinal.core.settings import Settings
 from paraspinal.core.tables import Row, Table
 from paraspinal.core.vocab import Reason, Status
@@ -198,10 +198,15 @@ def units_of(stage: Stage, rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
     key = stage.reads.key if stage.is_per_row else ("subject", "session")
 
     def name(row: Row) -> str:
-        session = f"sub-{row['subject']}_ses-{row['session']}"
-        return row[key[-1]] if stage.is_per_row else session
+        return row[key[-1]] if stage.is_per_row else session_unit((row["subject"], row["session"]))
 
     return [(unit, list(group)) for unit, group in groupby(sorted(rows, key=name), key=name)]
+
+
+def session_unit(session: Session) -> str:
+    """Name a session as a unit of work; names of scans begin so too."""
+    subject, name = session
+    return f"sub-{subject}_ses-{name}"
 
 
 def session_of(unit: str) -> str:
