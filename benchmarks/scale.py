@@ -72,10 +72,10 @@ def simulated(work: Path, sessions: int) -> dict[str, Any]:
     simulate(results, sessions)
     for name in ("aggregate", "report"):
         run([sys.executable, "-m", "paraspinal", "stage", name, "--out", str(results)])
-    found = {"record of the engine": engine(results, "--touch", "--forceall")}
+    engine(results, "--touch", "--forceall")
     write_notes(results)
     (work / "simulated").touch()
-    return found
+    return {}
 
 
 def finished(work: Path, sessions: int) -> dict[str, Any]:
