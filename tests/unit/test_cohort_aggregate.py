@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +15,7 @@ import pytest
 from paraspinal.cohort.aggregate import aggregate
 from paraspinal.cohort.dictionary import dictionary
 from paraspinal.cohort.outliers import Limits
-from paraspinal.cohort.parts import explode
+from paraspinal.cohort.parts import _covered, explode
 from paraspinal.core.errors import CircuitBreakerError, ResultsError
 from paraspinal.core.registry import Registry, shard_path
 from paraspinal.core.schemas import COHORT_TABLES, CONVERT, INVENTORY, LEVELS_SHARD, MEASURE, QUALITY_SHARD
@@ -274,3 +275,17 @@ def test_a_value_far_from_the_like_turns_its_scan_amber(tmp_path: Path) -> None:
     flags = read(tmp_path, "quality").dropna(subset=["reason_code"])
     assert list(zip(flags.scan_id, flags.light, flags.reason_code, strict=True)) == [("scan24", "amber", "OUTLIER")]
     assert read(tmp_path, "scans").set_index("scan_id").light.to_dict()["scan24"] == "amber"
+
+
+@pytest.mark.parametrize("rows", [[], [None], [[]], [[0.0]], "many"])
+def test_slices_covered_by_weights_are_those_a_plain_loop_finds(rows: list[list[float] | None] | str) -> None:
+    if rows == "many":
+        random = np.random.default_rng(0)
+        rows = [None, [0.0, 0.0], [0.3, 1.0, 0.2], [0.0, 0.5, 0.0]]
+        rows += [(random.random(n) * (random.random(n) > 0.5)).tolist() for n in random.integers(0, 9, 500)]
+    found = _covered(pa.array(rows, pa.list_(pa.float64())))
+    covered = [[k for k, weight in enumerate(row or []) if weight > 0] for row in rows]
+    assert found["first_slice"].to_pylist() == [slices[0] if slices else None for slices in covered]
+    assert found["last_slice"].to_pylist() == [slices[-1] if slices else None for slices in covered]
+    sums = [sum(row) if slices else None for row, slices in zip(rows, covered, strict=True)]
+    assert found["n_slices"].to_pylist() == sums

@@ -96,6 +96,7 @@ def test_other_weights_of_the_muscles_model(study: Study) -> None:
 
 
 def test_a_new_visit_is_seen_when_asked_to_look(study: Study) -> None:
+    study.run()  # which notes in private where the input of these results is
     write_visit(small(PLANS[3]), study.dicom / PLANS[3].folder)
     assert all(line["compute"] == 0 for line in planned(study).values())
     before = state(study)

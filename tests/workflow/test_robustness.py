@@ -54,7 +54,12 @@ def holding(study: Study, folder: Path, what: str, seconds: float = 120) -> Iter
 
 
 def forget_images(study: Study) -> None:
-    """Lose what convert made: the images are written again, and everything after finds its receipts."""
+    """Lose what convert made: the images are written again, and everything after finds its receipts.
+
+    Logs go too, so that what they tell is of the runs that follow.
+    """
+    for path in (study.results / "logs").rglob("shard-*.log"):
+        path.unlink()
     shutil.rmtree(study.results / "receipts" / "convert")
     shutil.rmtree(study.results / "shards" / "convert")
     for path in (study.results / "images").rglob("*_T2w.nii.gz"):
@@ -83,6 +88,7 @@ def test_a_full_disk_ends_the_run_with_a_clear_error_and_the_next_run_completes(
             done = study.run(check=False)
         assert done.returncode == 7, done.stdout + done.stderr
         assert "disk is full" in done.stderr
+        assert "rule convert:" in study.engine_log()
         assert all(receipt.still_holds(study.results) for receipt in receipts(study))
         assert not list((study.results / "shards" / "convert").glob("*.parquet"))
         assert not list(study.results.rglob(TEMPORARY_PREFIX + "*"))
@@ -175,6 +181,11 @@ def test_a_run_sweeps_what_the_dead_left_and_not_what_the_living_write(study: St
         assert [path.parent for path in left] == [living]
 
 
+def heed_ctrl_c() -> None:
+    """A test suite started in the background ignores Ctrl-C, and so would all it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """A terminal on which a command runs; what it draws is read as it comes."""
 
@@ -187,6 +198,7 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
+            preexec_fn=heed_ctrl_c,
         )
         os.close(slave)
         self._reader = threading.Thread(target=self._read)

@@ -44,6 +44,20 @@ def test_second_run_does_nothing(study: Study) -> None:
     assert {p: p.stat().st_mtime_ns for p in (study.results / "tables").iterdir()} == before
 
 
+@pytest.mark.parametrize("stage", ["convert", "measure"])
+def test_a_table_that_is_gone_is_made_again_from_receipts_though_all_that_follows_is_there(
+    study: Study, stage: str
+) -> None:
+    """A job that fails leaves no table, and what was made of the one before still stands there."""
+    table = study.results / "shards" / stage / "shard-00001.parquet"
+    before = table.read_bytes()
+    table.unlink()
+    study.run()
+    assert stage in study.executed()
+    assert study.computed(stage)["shard-00001"][0] == 0
+    assert table.read_bytes() == before
+
+
 def test_touching_files_does_nothing(study: Study) -> None:
     for path in study.dicom.rglob("*"):
         if path.is_file():

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(workflow.current_basedir).parent))
 
 from paraspinal.cohort.discretion import Discretion, passed_on
 from paraspinal.cohort.plan import (
+    SHARD_STAGES,
     shard_tables,
     stage_params,
     train_params,
@@ -52,3 +53,8 @@ def after_ingest(paths):
         return paths()
 
     return inputs
+
+
+def every_table():
+    """The tables of all shards and stages."""
+    return [table for name in SHARD_STAGES for table in shard_tables(name, Path())]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -56,20 +57,43 @@ def scans_part(quality: pa.Table, visits: Mapping[tuple[str, str], Visit]) -> pa
 def levels_part(levels: pa.Table) -> pa.Table:
     """One row per scan, level and scheme, with the slices it covers."""
     slabs = explode(levels, "slabs", _LEVELS_KEPT)
-    weights = slabs["slice_weights"].to_pylist()
-    covered = [[k for k, w in enumerate(row or []) if w > 0] for row in weights]
-    for name, values, kind in (
-        ("first_slice", [c[0] if c else None for c in covered], pa.int64()),
-        ("last_slice", [c[-1] if c else None for c in covered], pa.int64()),
-        ("n_slices", [sum(row) if c else None for row, c in zip(weights, covered, strict=True)], pa.float64()),
-    ):
-        slabs = slabs.append_column(name, pa.array(values, kind))
+    for name, array in _covered(slabs["slice_weights"].combine_chunks()).items():
+        slabs = slabs.append_column(name, array)
     slabs = slabs.rename_columns({"confidence": "level_confidence"})
     for name, unknown in (("level_source", LevelSource.NONE), ("level_numbering", LevelNumbering.UNRESOLVED)):
         slabs = slabs.set_column(
             slabs.column_names.index(name), name, pc.fill_null(slabs[name].combine_chunks(), unknown.value)
         )
     return slabs
+
+
+def _covered(weights: pa.ListArray) -> dict[str, pa.Array]:
+    """First and last slice with weight and sum of the weights, for every list of weights; null where none has any."""
+    values = pc.fill_null(pc.list_flatten(weights), 0.0).to_numpy(zero_copy_only=False)
+    slab = pc.list_parent_indices(weights).to_numpy()
+    found = np.flatnonzero(values > 0)
+    slabs, first = np.unique(slab[found], return_index=True)
+    _, last = np.unique(slab[found][::-1], return_index=True)
+    place = place_in_list(weights)[found]
+    row = np.zeros(len(weights), np.int64)
+    row[slabs] = np.arange(len(slabs))
+    is_none = np.ones(len(weights), bool)
+    is_none[slabs] = False
+    sums = np.bincount(slab, values, len(weights))
+    columns = {"first_slice": place[first], "last_slice": place[::-1][last]}
+    picked = {}
+    for name, column in columns.items():
+        values = column[row] if len(column) else row
+        picked[name] = pa.array(values, pa.int64(), mask=is_none)
+    return picked | {"n_slices": pa.array(sums, pa.float64(), mask=is_none)}
+
+
+def place_in_list(lists: pa.ListArray) -> np.ndarray:
+    """Count the elements of every list from 0, all lists one after the other."""
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
+    starts = np.cumsum(lengths) - lengths
+    place: np.ndarray = np.arange(lengths.sum()) - np.repeat(starts, lengths)
+    return place
 
 
 def metrics_part(measure: pa.Table) -> pa.Table:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from paraspinal.cohort.parts import place_in_list
+
 _KEPT = ("subject", "session", "scan_id", "activity_id")
 SLICES_READ = (*_KEPT, "areas")
 """Columns of the measure tables that the part is made of."""
@@ -19,6 +21,5 @@ def slices_part(measure: pa.Table) -> pa.Table:
     of_muscle = pc.list_parent_indices(areas)
     columns = {name: measure[name].combine_chunks().take(of_scan).take(of_muscle) for name in _KEPT}
     columns |= {name: pc.struct_field(muscles, name).take(of_muscle) for name in ("muscle", "side")}
-    lengths = pc.list_value_length(areas).to_pylist()
-    columns["slice"] = pa.array([k for length in lengths for k in range(length or 0)], pa.int64())
+    columns["slice"] = pa.array(place_in_list(areas), pa.int64())
     return pa.table(columns | {"csa_mm2": pc.list_flatten(areas)})

@@ -85,7 +85,7 @@ def follow(results: Path, console: Console, is_running: Callable[[], bool], said
     if not console.is_terminal:
         _tell(results, console, is_running, said)
         return
-    bars = Bars(results)
+    bars = final(results)
     with Live(bars, console=console, refresh_per_second=4, transient=True):
         while is_running():
             began = time.monotonic()
