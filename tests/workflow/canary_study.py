@@ -24,7 +24,7 @@ from pydicom.uid import (
 )
 
 from paraspinal.core.geometry import Grid
-from paraspinal.phantom.cohort import PLANS, write_visit
+from paraspinal.phantom.cohort import PLANS, Plan, write_visit
 from paraspinal.phantom.dicom import (
     Part,
     Scanner,
@@ -40,6 +40,7 @@ from paraspinal.phantom.enhanced import enhanced
 
 from .canaries import YEAR, Canaries, Texts
 from .conftest import Study, make_study, small
+from .leaks import Search
 
 SCANNER = Scanner("SIEMENS", "Skyra", 3.0)
 SPIN_ECHO = Timing("SE", "SK", "tse", 4000.0, 100.0)
@@ -65,6 +66,11 @@ class CanaryStudy:
     patient_ids: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     institution: str = ""
+
+    def search(self, texts: Iterable[str] = ()) -> Search:
+        """Look for every canary, the path of the input, and further ``texts``."""
+        wanted = [*texts, str(self.study.dicom), self.study.input_name]
+        return Search(self.canaries, wanted, [*self.patient_ids, *self.names])
 
 
 def ramp(seed: int, grid: Grid = GRID) -> np.ndarray:
@@ -158,11 +164,21 @@ def make_canary_study(root: Path, seed: int) -> CanaryStudy:
     return made
 
 
-def _sound(writer: _Writer) -> None:
+def make_sound_study(root: Path, seed: int, plans: Iterable[Plan]) -> CanaryStudy:
+    """Write a study of visits with nothing wrong."""
+    canaries = Canaries(seed)
+    made = CanaryStudy(make_study(root, (), canaries.word("the input folder")), canaries)
+    writer = _Writer(made)
+    for number, plan in enumerate(plans):
+        _sound(writer, f"sound {number}", plan)
+    return made
+
+
+def _sound(writer: _Writer, who: str = "sound", plan: Plan = PLANS[1]) -> None:
     """A visit with nothing wrong, and with a canary in every text element there is."""
-    person = writer.person("sound")
-    plain = writer.made.study.root / "plain"
-    write_visit(small(PLANS[1]), plain)
+    person = writer.person(who)
+    plain = writer.made.study.root / "plain" / who
+    write_visit(small(plan), plain)
     for number, folder in enumerate(sorted(plain.iterdir())):
         items = [pydicom.dcmread(path) for path in sorted(folder.iterdir())]
         person.write(person.dress(items), f"series {number}")
