@@ -17,7 +17,7 @@ from ..workflow.conftest import Study
 from .lab import Lab, wait_until
 
 PROFILES = PROJECT / "workflow" / "profiles"
-PATIENCE = 240.0
+PATIENCE = 600.0
 """Seconds until what must happen next is given up on; generous, for machines with other work."""
 PROMPT = {
     "slurm": ("--slurm-init-seconds-before-status-checks", "3"),
@@ -127,7 +127,7 @@ class ClusterRun(Study):
         return None
 
     def _is_here(self, process: Path) -> bool:
-        return os.readlink(process / "cwd") == str(self.results.resolve())
+        return (process / "cwd").readlink() == self.results.resolve()
 
     def freeze(self, stage: str) -> int:
         """Stop the process of a stage as soon as it is there; returns its number."""

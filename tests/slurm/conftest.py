@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from paraspinal.phantom.cohort import PLANS
 
-from ..workflow.canary_study import CanaryStudy, make_sound_study
+from ..workflow.canaries import Canaries
+from ..workflow.canary_study import CanaryStudy
+from ..workflow.conftest import make_study
 from .lab import Lab, missing
 
 SEED = int.from_bytes(os.urandom(4), "big")
@@ -34,9 +37,23 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture(scope="session")
 def made(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> CanaryStudy:
-    """Two people in one shard; every text of their headers is a canary, and so are the names of folders and files."""
+    """Two people in one shard; their names, days and institutions and the names of all folders are canaries."""
     print(f"canaries from seed {SEED}")
-    return make_sound_study(tmp_path_factory.mktemp("study"), SEED, (PLANS[1], PLANS[3]))
+    canaries = Canaries(SEED)
+    root = tmp_path_factory.mktemp("study")
+    plans = tuple(
+        replace(
+            plan,
+            name=canaries.value("PN", "name"),
+            institution=canaries.word("institution"),
+            birth_date=canaries.date(),
+            study_date=canaries.date(),
+            folder=canaries.word("folder of a visit"),
+        )
+        for plan in (PLANS[1], PLANS[3])
+    )
+    study = make_study(root, plans, canaries.word("the input folder"))
+    return CanaryStudy(study, canaries, [plan.patient_id for plan in plans], [plan.name for plan in plans])
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
 # Requeued jobs wait as long as credentials live.
-AuthInfo=socket={root}/munge/socket,cred_expire=4
+AuthInfo=socket={root}/munge/socket,cred_expire=6
 CredType=cred/munge
 SlurmctldPort={port}
 StateSaveLocation={root}/state
@@ -214,6 +214,10 @@ class Lab:
         lines = self.ask("scontrol", "--oneliner", "show", "job").splitlines()
         jobs = [dict(re.findall(r"(\S+?)=(.*?)(?= \S+=|$)", line.strip())) for line in lines if "JobId=" in line]
         return sorted(jobs, key=lambda job: int(job["JobId"]))
+
+    def next_submission(self, comment: str, options: str) -> None:
+        """Give the next job submitted with this comment further options, which go before its own."""
+        (self.root / "next" / comment).write_text(options)
 
     def submissions(self) -> list[str]:
         """The arguments of every call of sbatch."""

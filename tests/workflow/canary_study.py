@@ -24,7 +24,7 @@ from pydicom.uid import (
 )
 
 from paraspinal.core.geometry import Grid
-from paraspinal.phantom.cohort import PLANS, Plan, write_visit
+from paraspinal.phantom.cohort import PLANS, write_visit
 from paraspinal.phantom.dicom import (
     Part,
     Scanner,
@@ -164,21 +164,11 @@ def make_canary_study(root: Path, seed: int) -> CanaryStudy:
     return made
 
 
-def make_sound_study(root: Path, seed: int, plans: Iterable[Plan]) -> CanaryStudy:
-    """Write a study of visits with nothing wrong."""
-    canaries = Canaries(seed)
-    made = CanaryStudy(make_study(root, (), canaries.word("the input folder")), canaries)
-    writer = _Writer(made)
-    for number, plan in enumerate(plans):
-        _sound(writer, f"sound {number}", plan)
-    return made
-
-
-def _sound(writer: _Writer, who: str = "sound", plan: Plan = PLANS[1]) -> None:
+def _sound(writer: _Writer) -> None:
     """A visit with nothing wrong, and with a canary in every text element there is."""
-    person = writer.person(who)
-    plain = writer.made.study.root / "plain" / who
-    write_visit(small(plan), plain)
+    person = writer.person("sound")
+    plain = writer.made.study.root / "plain"
+    write_visit(small(PLANS[1]), plain)
     for number, folder in enumerate(sorted(plain.iterdir())):
         items = [pydicom.dcmread(path) for path in sorted(folder.iterdir())]
         person.write(person.dress(items), f"series {number}")

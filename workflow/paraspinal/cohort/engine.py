@@ -98,7 +98,7 @@ def _run_engine(results: Path, options: Sequence[str], lock: int, console: Conso
 
 
 def _environment(results: Path, lock: int) -> dict[str, str]:
-    """What the engine inherits and hands on to the jobs of a cluster: the folder we were called from may name people."""
+    """What the engine and all jobs of a cluster inherit; not the folder we were called from, which may name people."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     inherited = {name: value for name, value in os.environ.items() if name != "OLDPWD"}
     return {**inherited, "PATH": path, "PWD": str(results), LOCK_VARIABLE: str(lock)}

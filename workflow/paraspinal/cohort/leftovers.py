@@ -1,4 +1,4 @@
-"""Jobs of a killed run that wait in the queue of a cluster, or still run there: they would compute beside the next run."""
+"""Jobs of a killed run that still wait or run on a cluster, where they would compute beside the next run."""
 
 from __future__ import annotations
 
