@@ -187,7 +187,8 @@ class Lab:
 
     def stop(self) -> None:
         """Cancel all jobs and end all daemons."""
-        self.ask("scancel", "--user", getpass.getuser())
+        with suppress(subprocess.TimeoutExpired):
+            self.ask("scancel", "--user", getpass.getuser())
         for name in (*NODES, "slurmctld", "munged"):
             with suppress(OSError, ValueError):
                 pid = self._pid(name)
