@@ -117,6 +117,12 @@ class ClusterRun(Study):
         os.killpg(self._process.pid, signal.SIGKILL)
         self.said += self._process.communicate()[0]
 
+    def abandon(self) -> None:
+        """Leave nothing running, however the test went."""
+        if self._process and self._process.poll() is None:
+            self.kill()
+        self.receipts.stop()
+
     def stage_process(self, stage: str) -> int | None:
         """Number of the process in which a job of this run works on a stage."""
         for process in _processes():

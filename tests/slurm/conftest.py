@@ -41,18 +41,20 @@ def made(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> CanaryStudy:
     print(f"canaries from seed {SEED}")
     canaries = Canaries(SEED)
     root = tmp_path_factory.mktemp("study")
-    plans = tuple(
-        replace(
-            plan,
-            name=canaries.value("PN", "name"),
-            institution=canaries.word("institution"),
-            birth_date=canaries.date(),
-            study_date=canaries.date(),
-            folder=canaries.word("folder of a visit"),
+    plans = []
+    for plan in (PLANS[1], PLANS[3]):
+        birth, visit = sorted((canaries.date(), canaries.date()))
+        plans.append(
+            replace(
+                plan,
+                name=canaries.value("PN", "name"),
+                institution=canaries.word("institution"),
+                birth_date=birth,
+                study_date=visit,
+                folder=canaries.word("folder of a visit"),
+            )
         )
-        for plan in (PLANS[1], PLANS[3])
-    )
-    study = make_study(root, plans, canaries.word("the input folder"))
+    study = make_study(root, tuple(plans), canaries.word("the input folder"))
     return CanaryStudy(study, canaries, [plan.patient_id for plan in plans], [plan.name for plan in plans])
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,13 +43,16 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(lab: Lab, made: CanaryStudy) -> Story:
+def story(lab: Lab, made: CanaryStudy) -> Iterator[Story]:
     run = ClusterRun(made.study.root, made.study.input_name, lab=lab, profile="slurm", name="by-luck", more=PREEMPTIBLE)
     story = Story(run)
-    for fault in (out_of_memory, out_of_time, preempted, dead_node, killed_engine, dead_controller):
-        fault(story)
-    run.finish()
-    return story
+    try:
+        for fault in (out_of_memory, out_of_time, preempted, dead_node, killed_engine, dead_controller):
+            fault(story)
+        run.finish()
+        yield story
+    finally:
+        run.abandon()
 
 
 def out_of_memory(story: Story) -> None:

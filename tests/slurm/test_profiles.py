@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -42,25 +43,29 @@ class Runs:
 
 
 @pytest.fixture(scope="module")
-def runs(lab: Lab, made: CanaryStudy, request: pytest.FixtureRequest) -> Runs:
+def runs(lab: Lab, made: CanaryStudy, request: pytest.FixtureRequest) -> Iterator[Runs]:
     """Both at once, and the run without a cluster beside them."""
     root, folder = made.study.root, made.study.input_name
     slurm = ClusterRun(root, folder, lab=lab, profile="slurm", name="by-slurm")
     generic = ClusterRun(root, folder, lab=lab, profile="cluster-generic", name="by-generic", more=PREEMPTIBLE)
-    generic.start()
-    slurm.start()
-    generic.freeze("convert")
-    lab.tell("scancel", generic.running("before")["JobId"])
-    wait_until("the first job", lambda: slurm.jobs(), PATIENCE)
-    second = slurm.run(check=False)
-    wait_until("one scan is segmented", lambda: generic.receipts.of("segment"), PATIENCE)
-    generic.freeze("segment")
-    done = generic.receipts.of("segment")
-    preempt(generic, generic.running("segment"))
-    request.getfixturevalue("undisturbed")
-    slurm.finish()
-    generic.finish()
-    return Runs(slurm, generic, second, done)
+    try:
+        generic.start()
+        slurm.start()
+        generic.freeze("convert")
+        lab.tell("scancel", generic.running("before")["JobId"])
+        wait_until("the first job", lambda: slurm.jobs(), PATIENCE)
+        second = slurm.run(check=False)
+        wait_until("one scan is segmented", lambda: generic.receipts.of("segment"), PATIENCE)
+        generic.freeze("segment")
+        done = generic.receipts.of("segment")
+        preempt(generic, generic.running("segment"))
+        request.getfixturevalue("undisturbed")
+        slurm.finish()
+        generic.finish()
+        yield Runs(slurm, generic, second, done)
+    finally:
+        slurm.abandon()
+        generic.abandon()
 
 
 def test_jobs_land_where_the_profile_says_and_ask_for_what_the_rules_need(runs: Runs) -> None:
