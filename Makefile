@@ -10,7 +10,7 @@ TORCH_CUDA_INDEX ?= https://download.pytorch.org/whl/cu130
 DATA   ?= $(or $(PARASPINAL_DATA),../shared/data)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-cuda demo run status test check train evaluate benchmark clean
+.PHONY: help setup setup-cuda demo run status test test-slurm check train evaluate benchmark clean
 
 help: ## list the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -48,8 +48,11 @@ run: setup ## the same for your data: make run DICOM=/path/to/images OUT=/path/t
 status: setup ## what is done in OUT, and what is not and why
 	$(BIN)/paraspinal status --out "$(OUT)"
 
-test: setup ## every test
-	$(BIN)/pytest -n $(CORES) --dist loadfile
+test: setup ## every test but those on a cluster
+	$(BIN)/pytest -n $(CORES) --dist loadfile --ignore tests/slurm
+
+test-slurm: setup ## both cluster profiles on a Slurm of their own (apt-get install slurmctld slurmd slurm-client munge)
+	SLURM_REQUIRED=1 $(BIN)/pytest -n 0 tests/slurm
 
 check: setup ## lint, format and types
 	$(BIN)/ruff check .

@@ -40,6 +40,7 @@ from paraspinal.phantom.enhanced import enhanced
 
 from .canaries import YEAR, Canaries, Texts
 from .conftest import Study, make_study, small
+from .leaks import Search
 
 SCANNER = Scanner("SIEMENS", "Skyra", 3.0)
 SPIN_ECHO = Timing("SE", "SK", "tse", 4000.0, 100.0)
@@ -65,6 +66,11 @@ class CanaryStudy:
     patient_ids: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     institution: str = ""
+
+    def search(self, texts: Iterable[str] = ()) -> Search:
+        """Look for every canary, the path of the input, and further ``texts``."""
+        wanted = [*texts, str(self.study.dicom), self.study.input_name]
+        return Search(self.canaries, wanted, [*self.patient_ids, *self.names])
 
 
 def ramp(seed: int, grid: Grid = GRID) -> np.ndarray:

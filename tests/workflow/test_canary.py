@@ -43,8 +43,7 @@ OPTIONS = ("--set", "breaker.max_failed_frac=1.0", "--set", "shard_size=8")
 
 def search(made: CanaryStudy) -> Search:
     """Look for every canary, the names ASCII cannot write, and the path of the input."""
-    texts = [*FOREIGN_NAMES, *NUMBERS.values(), str(made.study.dicom), made.study.input_name]
-    return Search(made.canaries, texts, [*made.patient_ids, *made.names])
+    return made.search([*FOREIGN_NAMES, *NUMBERS.values()])
 
 
 def said(done: subprocess.CompletedProcess[str], made: CanaryStudy) -> list[Hit]:

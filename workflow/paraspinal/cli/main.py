@@ -20,7 +20,7 @@ UNEXPECTED_EXIT = 1
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one sub-command; returns the exit code."""
-    arguments = parser().parse_args(argv)
+    arguments = _parsed(sys.argv[1:] if argv is None else list(argv))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
         arguments.command(arguments)
@@ -39,6 +39,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             return trouble.exit_code
         return UNEXPECTED_EXIT
     return 0
+
+
+def _parsed(argv: list[str]) -> argparse.Namespace:
+    """Parse; what follows ``--`` is the engine's, wherever positional arguments stand."""
+    ours = argv[: argv.index("--")] if "--" in argv else argv
+    arguments = parser().parse_args(ours)
+    if len(ours) < len(argv):
+        if "engine" not in arguments:
+            parser().error("only run and demo take options for the engine")
+        arguments.engine = argv[len(ours) + 1 :]
+    return arguments
 
 
 def parser() -> argparse.ArgumentParser:
@@ -120,6 +131,7 @@ def _settings_options(command: argparse.ArgumentParser) -> None:
 
 def _run_options(command: argparse.ArgumentParser) -> None:
     _settings_options(command)
-    command.add_argument("--cores", type=int, default=2, help="CPU cores to use on this machine (default: 2)")
+    command.add_argument("--cores", type=int, help="CPU cores to use on this machine (default: 2, or the profile's)")
     command.add_argument("--workflow-profile", type=Path, help="profile of the engine, e.g. workflow/profiles/slurm")
-    command.add_argument("engine", nargs="*", help="after --: options handed to snakemake as they are")
+    command.epilog = "Options after -- are handed to snakemake as they are."
+    command.set_defaults(engine=[])

@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
+from paraspinal.cohort.leftovers import cancel_leftovers
 from paraspinal.cohort.plan import stage_params
 from paraspinal.cohort.runs import LOCK_VARIABLE, private_run_file, run_lock
 from paraspinal.cohort.watch import final, follow
@@ -29,12 +30,16 @@ from paraspinal.stages.ingest.participants import load_participants
 from paraspinal.stages.ingest.reading.walk import input_root
 from paraspinal.stages.ingest.sheets import load_sheets
 
+CORES = 2
+"""Cores a run on this machine takes unless it is told."""
 LITTLE_BYTES = 2**20
 """A drive with less room than this is full: no log or table fits on it."""
 
 
-def run_workflow(settings: Settings, cores: int, profile: Path | None, more: Sequence[str], console: Console) -> None:
-    """Run the workflow to its end.
+def run_workflow(
+    settings: Settings, cores: int | None, profile: Path | None, more: Sequence[str], console: Console
+) -> None:
+    """Run the workflow to its end; how many cores it takes is the profile's to say where ``cores`` is not given.
 
     Everything that can be refused is refused before the first file is written: a missing or empty input, a wrong
     sheet, a missing or altered model, an unsafe key, a results folder in use. Raises the error of the first job that
@@ -51,15 +56,17 @@ def run_workflow(settings: Settings, cores: int, profile: Path | None, more: Seq
     with run_lock(results) as lock:
         sweep_temporaries(results)
         _unlock(results)
+        if left := cancel_leftovers(results):
+            console.print(f"cancelled {left} jobs that a killed run had left on the cluster", highlight=False)
         # The path of the input may name people: it goes through a private file, not over a command line that is logged.
         config = private_run_file(settings.private_path, results, ".yaml")
         write_text(config, yaml.safe_dump(asdict(settings)))
         config.chmod(0o600)
         options = [
             *("--snakefile", str(SNAKEFILE), "--configfile", str(config)),
-            *("--directory", str(results), "--cores", str(cores), "--scheduler", "greedy"),
-            *("--rerun-incomplete", "--keep-going"),
+            *("--directory", str(results), "--scheduler", "greedy", "--rerun-incomplete", "--keep-going"),
             *(("--workflow-profile", str(profile.absolute())) if profile else ()),
+            *(() if profile and cores is None else ("--cores", str(cores or CORES))),
             *more,
         ]
         _run_engine(results, options, lock, console)
@@ -78,7 +85,7 @@ def _run_engine(results: Path, options: Sequence[str], lock: int, console: Conso
         for target in (("ingest", "--forcerun", "ingest"), ("all",)):
             command = [sys.executable, "-m", "snakemake", *target, *options]
             engine = subprocess.Popen(
-                command, stdout=handle, stderr=subprocess.STDOUT, env=_environment(lock), pass_fds=[lock]
+                command, stdout=handle, stderr=subprocess.STDOUT, env=_environment(results, lock), pass_fds=[lock]
             )
             try:
                 follow(results, console, partial(_is_running, engine), shown)
@@ -93,9 +100,11 @@ def _is_running(engine: subprocess.Popen[bytes]) -> bool:
     return engine.poll() is None
 
 
-def _environment(lock: int) -> dict[str, str]:
+def _environment(results: Path, lock: int) -> dict[str, str]:
+    """What the engine and all jobs of a cluster inherit; not the folder we were called from, which may name people."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return {**os.environ, "PATH": path, LOCK_VARIABLE: str(lock)}
+    inherited = {name: value for name, value in os.environ.items() if name != "OLDPWD"}
+    return {**inherited, "PATH": path, "PWD": str(results), LOCK_VARIABLE: str(lock)}
 
 
 def _check_input(settings: Settings) -> None:

@@ -1,0 +1,3 @@
+#!/bin/sh
+# Cancel Jobs and their pods. cancel.sh JOB...
+exec kubectl delete job --wait=false "$@"
