@@ -174,7 +174,10 @@ def paper(work: Path, sessions: int) -> dict[str, Any]:
 
 def aggregated(work: Path, sessions: int) -> dict[str, Any]:
     """The cohort tables, the slices among them."""
-    return {"aggregate": run([sys.executable, "-m", "paraspinal", "stage", "aggregate", "--out", str(_results(work))])}
+    found = run([sys.executable, "-m", "paraspinal", "stage", "aggregate", "--out", str(_results(work))])
+    for path in (_results(work) / "report").iterdir():
+        path.touch()  # which says the same as before
+    return {"aggregate": found}
 
 
 PARTS: dict[str, Callable[[Path, int], dict[str, Any]]] = {
