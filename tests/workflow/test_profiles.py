@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from paraspinal.cohort.plan import SHARD_STAGES
 from paraspinal.core.paths import PROJECT
 
 from .conftest import Study, assert_same_content
@@ -62,11 +63,11 @@ def planned(study: Study, *options: str) -> dict[str, int]:
 
 @pytest.mark.parametrize("profile", CLUSTERS)
 def test_the_same_snakefile_plans_the_same_jobs(study: Study, profile: str) -> None:
-    for stage in ("convert", "harmonize", "segment", "levels", "measure", "quality"):
-        shutil.rmtree(study.results / "shards" / stage)
+    for made in (*(f"shards/{stage}" for stage in SHARD_STAGES), "tables", "report"):
+        shutil.rmtree(study.results / made)
     here = planned(study, "--cores", "2")
     assert here == {
-        **dict.fromkeys(("convert", "harmonize", "segment", "levels", "measure", "quality"), 2),
+        **dict.fromkeys(SHARD_STAGES, 2),
         **{"aggregate": 1, "report": 1, "all": 1, "total": 15},
     }
     assert planned(study, "--workflow-profile", str(PROFILES / profile)) == here
