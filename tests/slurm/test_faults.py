@@ -107,7 +107,7 @@ def dead_controller(story: Story) -> None:
     run.lab.start_controller()
     number = story.hit["controller"]["JobId"]
     wait_until("the controller hears of the end", lambda: run.job(number)["JobState"] == "COMPLETED", PATIENCE)
-    # An executor that looked at the queue meanwhile has lost the job for good (slurm plugin 2.8.0): the next run ends it.
+    # An executor (slurm plugin 2.8.0) that looked at the queue meanwhile has lost the job: the next run ends it.
     run.kill()
     run.start()
 
