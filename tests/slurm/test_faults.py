@@ -105,6 +105,11 @@ def dead_controller(story: Story) -> None:
     wait_until("the last stage ends without a controller", lambda: not run.stage_process("report"), PATIENCE)
     assert (run.results / "report" / "index.html").exists()
     run.lab.start_controller()
+    number = story.hit["controller"]["JobId"]
+    wait_until("the controller hears of the end", lambda: run.job(number)["JobState"] == "COMPLETED", PATIENCE)
+    # An executor (slurm plugin 2.8.0) that looked at the queue meanwhile has lost the job: the next run ends it.
+    run.kill()
+    run.start()
 
 
 def memory_asked(story: Story, comment: str) -> list[int]:
@@ -161,9 +166,8 @@ def test_after_a_killed_engine_the_next_run_finishes(story: Story) -> None:
     assert story.run.computed("quality") == {"shard-00001": (2, 0)}
 
 
-def test_a_dead_controller_is_waited_for(story: Story) -> None:
-    (job,) = story.run.jobs("_cohort")
-    assert job["JobId"] == story.hit["controller"]["JobId"]
+def test_a_job_outlives_the_controller_and_the_next_run_finishes(story: Story) -> None:
+    job = story.run.job(story.hit["controller"]["JobId"])
     assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "0")
 
 
