@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 FULL_BYTES = 8192
-"""What is left on a drive that counts as full here: a file or two, but no table and no image."""
+"""What is left on a drive that counts as full here: no table and no image fits."""
 
 
 def _mount(*arguments: str) -> None:
