@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from paraspinal.core.errors import DataError
+from paraspinal.core.errors import DataError, ModelError
 from paraspinal.core.labels import vertebra_labels
 from paraspinal.core.vocab import LevelNumbering, Reason
 from paraspinal.models import spine_inference
 from paraspinal.models.inference import LoadedModel
+from paraspinal.models.network import NetworkSpec
 from paraspinal.models.preprocess import SAGITTAL_FRAME, slice_grid
 from paraspinal.models.spine_inference import SpineSegmenter
+from paraspinal.models.spine_input import N_CHANNELS
 from paraspinal.models.spine_painter import paint
 from paraspinal.models.spine_scene import Scene, Slice, Tissue, gaussians, sample_scene
 
@@ -64,6 +67,25 @@ class Truth:
         return probabilities.astype(np.float32), heatmaps
 
 
+def as_they_are(slices: np.ndarray, chosen: np.ndarray, step: int) -> np.ndarray:
+    """In place of the channels: the slices themselves."""
+    return np.maximum(slices[chosen], 0.0)[:, None]
+
+
+def model_of(n_inputs: int) -> LoadedModel:
+    """Stand in for a model with so many channels."""
+    network = SimpleNamespace(spec=NetworkSpec(n_inputs, n_classes=5, n_heatmaps=3))
+    return cast("LoadedModel", SimpleNamespace(network=network, identifier="spine@0.0.0"))
+
+
+SEES_NEIGHBOURS = model_of(N_CHANNELS)
+
+
+def test_a_model_of_another_input_is_refused() -> None:
+    with pytest.raises(ModelError, match="spine@0.0.0 was made for another input"):
+        SpineSegmenter(model_of(2))
+
+
 @pytest.fixture(scope="module")
 def truth() -> Truth:
     return Truth()
@@ -72,8 +94,8 @@ def truth() -> Truth:
 @pytest.fixture
 def segmenter(truth: Truth, monkeypatch: pytest.MonkeyPatch) -> SpineSegmenter:
     monkeypatch.setattr(spine_inference, "predict_slices", truth.predict)
-    monkeypatch.setattr(spine_inference, "channels", lambda picture: picture[None])
-    return SpineSegmenter(cast("LoadedModel", None))
+    monkeypatch.setattr(spine_inference, "network_inputs", as_they_are)
+    return SpineSegmenter(SEES_NEIGHBOURS)
 
 
 def test_centres_and_labels_are_those_of_the_painted_subject(truth: Truth, segmenter: SpineSegmenter) -> None:
@@ -144,8 +166,8 @@ def test_thin_slices_are_skipped_and_filled_in(truth: Truth) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spine_inference, "predict_slices", predict)
-        patch.setattr(spine_inference, "channels", lambda picture: picture[None])
-        result = SpineSegmenter(cast("LoadedModel", None)).segment(fine)
+        patch.setattr(spine_inference, "network_inputs", as_they_are)
+        result = SpineSegmenter(SEES_NEIGHBOURS).segment(fine)
     assert shown == [11]
     assert result.label_map.GetSize() == fine.GetSize()
     body = np.isin(sitk.GetArrayFromImage(result.label_map), list(vertebra_labels().values()))
@@ -163,8 +185,8 @@ def test_of_a_wide_volume_only_the_middle_is_looked_at(truth: Truth) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spine_inference, "predict_slices", predict)
-        patch.setattr(spine_inference, "channels", lambda picture: picture[None])
-        segmenter = SpineSegmenter(cast("LoadedModel", None))
+        patch.setattr(spine_inference, "network_inputs", as_they_are)
+        segmenter = SpineSegmenter(SEES_NEIGHBOURS)
         found, narrow = segmenter.segment(wide), segmenter.segment(truth.image)
     assert shown[0] + shown[1] < 60  # of 79
     assert shown[2] == len(LATERAL_MM)
