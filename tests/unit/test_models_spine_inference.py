@@ -82,7 +82,7 @@ SEES_NEIGHBOURS = model_of(N_CHANNELS)
 
 
 def test_a_model_of_another_input_is_refused() -> None:
-    with pytest.raises(ModelError, match="spine@0.0.0 was made for another input"):
+    with pytest.raises(ModelError, match=r"spine@0\.0\.0 was made for another input"):
         SpineSegmenter(model_of(2))
 
 
