@@ -61,7 +61,6 @@ RECIPES = {
         (
             Schedule(steps=4000, seed=20260102),
             Schedule(steps=1100, seed=20261126, fresh_per_step=2, pool_size=192, learning_rate=1e-3, warmup_steps=30),
-            Schedule(steps=560, seed=20260128, fresh_per_step=2, pool_size=128, learning_rate=8e-4, warmup_steps=20),
         )
     ),
 }
