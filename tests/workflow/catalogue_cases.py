@@ -216,8 +216,8 @@ def five_discs(person: Person) -> Expected:
 
 def parallel_groups(person: Person) -> Expected:
     planes = person.bench.anatomy.disc_planes()
-    upright = np.array([0.0, 0.0, 1.0])
-    return _groups(person, [disc_grid(planes[level].point_mm, upright) for level in DISCS[1:4]])
+    common = planes["L3_L4"].normal  # the discs beside it are tilted to it by less than the limit
+    return _groups(person, [disc_grid(planes[level].point_mm, common) for level in DISCS[1:4]])
 
 
 # 3-plane localizer; sagittal instead of axial

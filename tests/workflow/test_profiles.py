@@ -104,7 +104,7 @@ def test_kubernetes_runs_the_whole_road(finished: Study, tmp_path: Path) -> None
     segment = ["paraspinal-segment-00001", "paraspinal-segment-00002"]
     assert sorted(pods) == ["paraspinal-after", "paraspinal-before", "paraspinal-cohort", "paraspinal-ingest", *segment]
     assert len(bodies) == 8
-    gpu = {"cpu": "1", "memory": "6000M", "nvidia.com/gpu": "1"}
+    gpu = {"cpu": "2", "memory": "6000M", "nvidia.com/gpu": "1"}  # two scans side by side
     assert [pods[name]["resources"]["limits"] for name in segment] == [gpu, gpu]
     assert pods["paraspinal-after"]["resources"]["limits"] == {"cpu": "1", "memory": "4000M"}
     assert {body["spec"]["backoffLimit"] for body in bodies} == {0}

@@ -86,11 +86,14 @@ def follow(results: Path, console: Console, is_running: Callable[[], bool], said
         _tell(results, console, is_running, said)
         return
     bars = final(results)
-    with Live(bars, console=console, refresh_per_second=4, transient=True):
-        while is_running():
-            began = time.monotonic()
-            bars.look()
-            _rest(began)
+    try:
+        with Live(bars, console=console, refresh_per_second=4, transient=True):
+            while is_running():
+                began = time.monotonic()
+                bars.look()
+                _rest(began)
+    finally:
+        console.show_cursor()  # also after a Ctrl-C while the bars were being put up
 
 
 def final(results: Path) -> Bars:
