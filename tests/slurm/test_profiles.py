@@ -17,7 +17,7 @@ from .lab import Lab, wait_until
 ASKED = {
     "ingest": ("cpu", "3", "4000M", "04:00:00", "None"),
     "before": ("cpu", "1", "2000M", "02:00:00", "None"),
-    "segment": ("gpu", "1", "6000M", "04:00:00", "gres:gpu:1"),
+    "segment": ("gpu", "2", "6000M", "04:00:00", "gres:gpu:1"),
     "after": ("cpu", "1", "4000M", "03:00:00", "None"),
     "cohort": ("cpu", "1", "8000M", "02:00:00", "None"),
 }
@@ -106,7 +106,7 @@ def test_a_cancelled_job_is_tried_again_with_more(runs: Runs) -> None:
 def test_a_preempted_job_goes_on_where_it_was(runs: Runs) -> None:
     (job,) = runs.generic.jobs("_segment")
     assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
-    assert asked(job) == ("spare", "1", "6000M", "04:00:00", "gres:gpu:1")
+    assert asked(job) == ("spare", "2", "6000M", "04:00:00", "gres:gpu:1")
     (counts,) = runs.generic.computed("segment").values()
     assert counts == (4 - len(runs.done_when_preempted), len(runs.done_when_preempted))
     assert 0 < len(runs.done_when_preempted) < 4
