@@ -116,10 +116,8 @@ def _models(assignments: list[str]) -> dict[str, str]:
 def _stages(found: list[StageStatus]) -> Table:
     """How far every stage is, and reasons for what is not ok."""
     seen = [s.value for s in Status if any(stage.items[s.value] for stage in found)]
-    table = Table(box=None, pad_edge=False)
-    for column in ("stage", "sessions", *seen, "reasons"):
-        is_number = column in seen
-        table.add_column(column, overflow="fold", no_wrap=column != "reasons", justify="right" if is_number else "left")
+    table = _table("stage", "sessions", *seen, "reasons")
+    table.columns[1].justify = "left"
     for stage in found:
         counts = [str(stage.items[name]) for name in seen]
         reasons = ", ".join(f"{reason} {n}" for reason, n in stage.reasons.most_common(N_REASONS))

@@ -9,6 +9,7 @@ the permutation, so label maps land on the native grid voxel by voxel.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -88,20 +89,21 @@ class SliceGrid:
 
     def to_native_planes(self, canvas: Array, box: Box = WHOLE) -> Array:
         """Interpolate fields (C, H, W) of a canonical slice to its native pixels in ``box`` (C, rows, columns)."""
-        rows, columns = self._back()
+        rows, columns = self._back
         return np.asarray(rows[box[0]] @ canvas[(slice(None), *self._window())] @ columns[box[1]].T, dtype=np.float32)
 
     def native_box(self, marked: npt.NDArray[np.bool_]) -> Box:
         """Smallest box of native pixels outside of which nothing depends on a ``marked`` pixel (H, W) of the canvas."""
         inner = marked[self._window()]
         spans = []
-        for axis, matrix in enumerate(self._back()):
+        for axis, matrix in enumerate(self._back):
             touched = np.flatnonzero((matrix[:, inner.any(axis=1 - axis)] > 0).any(axis=1))
             spans.append(slice(int(touched[0]), int(touched[-1]) + 1) if touched.size else slice(0, 0))
         return spans[0], spans[1]
 
+    @cached_property
     def _back(self) -> tuple[Array, Array]:
-        """Matrices that interpolate rows and columns of the network's grid to native pixels."""
+        """Matrices that interpolate rows and columns of the network's grid to native pixels, in every slice."""
         rows = resampling_matrix(self.inner[0], PIXEL_MM, self.native_shape[1], self.spacing_mm[1], smooth=False)
         columns = resampling_matrix(self.inner[1], PIXEL_MM, self.native_shape[2], self.spacing_mm[2], smooth=False)
         return rows, columns

@@ -55,6 +55,7 @@ def measure(row: Row, work: Work) -> Row:
     min_coverage_frac = work.settings.measure.min_coverage_frac
     metrics: list[Row] = []
     for slab in slabs:
+        slab_weights = weights_of(slab)
         if slab["planes_mm"]:
             block = Block.of(slab["planes_mm"])
             sizes = {key: size_between(block, regions[c], slab, grid, min_coverage_frac) for key, c in codes.items()}
@@ -62,11 +63,11 @@ def measure(row: Row, work: Work) -> Row:
             weights: Weights | None = np.ones(grid.size[2])
         else:
             sizes = {key: size_of(regions[c], slab, slices, min_coverage_frac) for key, c in codes.items()}
-            here, weights = profiles, weights_of(slab)
+            here, weights = profiles, slab_weights
         _add_asymmetry(sizes)
         for (muscle, side), size in sizes.items():
             code = codes[muscle, side]
-            doubt = level_doubt(doubts.get(code), weights_of(slab), regions[code].area_mm2)
+            doubt = level_doubt(doubts.get(code), slab_weights, regions[code].area_mm2)
             base = {**_origin(row, slab), **size, "muscle": muscle.value, "side": side.value}
             base["outline_disagreement"] = doubt
             metrics += [{**base, **fat} for fat in _fat(weights, size, here[code], reason)]
