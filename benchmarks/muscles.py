@@ -1,22 +1,21 @@
 """How the muscles model is taught: pictures of the synthesis, the learning curve, what each ingredient is worth.
 
-    .venv/bin/python benchmarks/muscles.py sheet                  benchmarks/synthetic_muscles.png, of synthetic people
-    .venv/bin/python benchmarks/muscles.py curve --work FOLDER    a second phase with all ingredients, on its way
-    .venv/bin/python benchmarks/muscles.py leave-one-out --work FOLDER [--steps 400]
+    .venv/bin/python benchmarks/muscles.py sheet        benchmarks/synthetic_muscles.png, of synthetic people
+    .venv/bin/python benchmarks/muscles.py trials --work FOLDER [--only NAME ...] [--jobs 2] [--steps 800]
 
-The trainings start from the shipped weights and resume where they were stopped; every point is measured on synthetic
-people that no training sees and, where the private data folder is present, on the labelled real person. Results are
-added to benchmarks/muscles.json.
+A trial is a short training of a narrow network from a random start, with one ingredient left out; one with everything
+is measured on its way too. All have the same seeds. Trials go on where they were stopped; every one is measured on
+synthetic people with all ingredients that no training sees and, where the private data folder is present, on the
+labelled real person. Results are added to benchmarks/muscles.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -24,13 +23,13 @@ from PIL import Image
 from uncertainty import thinned
 
 from paraspinal.models.atlas_bank import load_atlas_bank
-from paraspinal.models.checkpoint import load_tensors, read_checkpoint
+from paraspinal.models.checkpoint import read_checkpoint
 from paraspinal.models.evaluate import DIXON_FOLDER, MEAN_OF_FOUR, MUSCLES_MODEL, dice, evaluate_muscles
 from paraspinal.models.inference import LoadedModel, MuscleSegmenter, load_model
 from paraspinal.models.ingredients import ALL_INGREDIENTS, Ingredient
 from paraspinal.models.muscle_synthesis import MuscleTask
+from paraspinal.models.network import NetworkSpec, build_network
 from paraspinal.models.recipes import build_task, data_folder
-from paraspinal.models.registry import find
 from paraspinal.models.synthetic_people import synthetic_person
 from paraspinal.models.training import Schedule, train
 
@@ -41,30 +40,32 @@ SHEET_SEED = 9_2000
 OUTLINE = (255, 80, 60)
 
 FIRST_PERSON, PEOPLE = 2000, 12  # people no other choice was made on
-CURVE_POINTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the last phase's steps
-SECOND_PHASE = Schedule(
-    steps=700, seed=20260103, batch_size=6, fresh_per_step=2, pool_size=128, learning_rate=1e-3, warmup_steps=50
-)
-LEAVE_ONE_OUT = replace(SECOND_PHASE, steps=400, seed=9_2001)
+NARROW = (12, 24, 48, 64, 80)  # features per level: half those of the shipped network, a quarter of its work
+SCHEDULE = Schedule(steps=800, seed=9_2001, fresh_per_step=2, pool_size=192, warmup_steps=50)
+CURVE = (0.125, 0.25, 0.5)  # shares of the steps at which the training with everything is measured too
+EVERYTHING, OTHER_SEED = "nothing", "nothing, another seed"
 
 
 def main() -> None:
     """Do what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("sheet", "curve", "leave-one-out"))
+    parser.add_argument("what", choices=("sheet", "trials"))
     parser.add_argument("--work", type=Path, help="folder for the checkpoints")
-    parser.add_argument("--steps", type=int, default=LEAVE_ONE_OUT.steps)
+    parser.add_argument("--only", nargs="+", choices=tuple(trials()))
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=SCHEDULE.steps)
     arguments = parser.parse_args()
     if arguments.what == "sheet":
         contact_sheet(SHEET)
         return
     if arguments.work is None:
         parser.error("--work is needed for trainings")
-    if arguments.what == "curve":
-        keep("curve", curve(arguments.work))
-    else:
-        for name in ("nothing", *Ingredient):
-            keep("leave_one_out", {name: without(name, arguments.work, replace(LEAVE_ONE_OUT, steps=arguments.steps))})
+    schedule = replace(SCHEDULE, steps=arguments.steps)
+    with ProcessPoolExecutor(arguments.jobs) as pool:
+        names = arguments.only or list(trials())
+        running = {pool.submit(trial, name, arguments.work, schedule): name for name in names}
+        for done in as_completed(running):
+            keep(running[done], done.result())
 
 
 def contact_sheet(path: Path) -> None:
@@ -101,28 +102,34 @@ def outlined(picture: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return picture
 
 
-def curve(work: Path) -> dict[str, Any]:
-    """Train a second phase with all ingredients and measure the averaged weights on the way."""
-    steps = SECOND_PHASE.steps
-    return {str(round(p * steps)): measured(full_task(), SECOND_PHASE, work / "curve", p) for p in CURVE_POINTS}
+def trials() -> dict[str, MuscleTask]:
+    """Name what is left out; with the task that is left."""
+    full = full_task()
+    return {
+        EVERYTHING: full,
+        OTHER_SEED: full,
+        **{str(name): replace(full, use=ALL_INGREDIENTS - {name}) for name in Ingredient},
+        "all of these": replace(full, use=frozenset()),
+        "the atlas": replace(full, atlas_frac=0.0),
+        "procedural people": replace(full, atlas_frac=1.0),
+        "contrasts but T1w": replace(full, family="t1"),
+    }
 
 
-def without(name: str, work: Path, schedule: Schedule) -> dict[str, float]:
-    """Train briefly without one ingredient and measure."""
-    use = ALL_INGREDIENTS - {Ingredient(name)} if name != "nothing" else ALL_INGREDIENTS
-    return measured(replace(full_task(), use=use), schedule, work / f"without-{name}", 1.0)
-
-
-def measured(task: Any, schedule: Schedule, folder: Path, point: float) -> dict[str, float]:
-    """Measure the averaged weights at a share of a schedule."""
-    initial, _ = load_tensors(find(MUSCLES_MODEL).weights)
-    start = load_model(MUSCLES_MODEL)
-    if point > 0:
-        stop = round(point * schedule.steps)
-        path = train(task, schedule.steps, folder, schedule.seed, schedule=schedule, initial=initial, stop_after=stop)
-        start.network.load_state_dict(read_checkpoint(path).average)
-        start.network.eval()
-    return scores(start)
+def trial(name: str, work: Path, schedule: Schedule) -> dict[str, dict[str, float]]:
+    """Train without something and measure the averaged weights; the training with everything on its way, too."""
+    task = trials()[name]
+    if name == OTHER_SEED:
+        schedule = replace(schedule, seed=schedule.seed + 1)
+    spec = NetworkSpec(task.n_inputs, len(task.class_names), channels=NARROW)
+    found = {}
+    for share in (*(CURVE if name == EVERYTHING else ()), 1.0):
+        stop, folder = round(share * schedule.steps), work / name.replace(" ", "-")
+        path = train(task, schedule.steps, folder, schedule.seed, schedule=schedule, spec=spec, stop_after=stop)
+        network = build_network(spec)
+        network.load_state_dict(read_checkpoint(path).average)
+        found[str(stop)] = scores(replace(load_model(MUSCLES_MODEL), network=network.eval()))
+    return found
 
 
 def scores(model: LoadedModel) -> dict[str, float]:
@@ -132,7 +139,6 @@ def scores(model: LoadedModel) -> dict[str, float]:
         raise SystemExit("the atlas is needed: set PARASPINAL_DATA")
     atlas, segmenter = load_atlas_bank(data), MuscleSegmenter(model)
     found: dict[str, list[float]] = {}
-    started = time.perf_counter()
     for number in range(PEOPLE):
         image, truth = thinned(synthetic_person(atlas, FIRST_PERSON + number), "none", np.random.default_rng(0))
         labels = sitk.GetArrayFromImage(segmenter.segment(image).label_map)
@@ -144,15 +150,15 @@ def scores(model: LoadedModel) -> dict[str, float]:
     if (data / DIXON_FOLDER).is_dir():
         rows = [a for a in evaluate_muscles(model, data) if a.measure == "dsc" and a.structure == MEAN_OF_FOUR]
         result |= {f"real {a.data.split()[0]}": a.value for a in rows}
-    return result | {"seconds": time.perf_counter() - started}
+    return result
 
 
-def keep(what: str, result: dict[str, Any]) -> None:
-    """Add results to the file of results and print them."""
+def keep(left_out: str, result: dict[str, dict[str, float]]) -> None:
+    """Add a trial to the file of results and print it."""
     everything = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    everything.setdefault(what, {}).update(result)
+    everything[left_out] = result
     RESULTS.write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps({what: result}, indent=1), flush=True)
+    print(json.dumps({left_out: result}, indent=1), flush=True)
 
 
 if __name__ == "__main__":

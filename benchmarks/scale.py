@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from measure import machine
-from simulated import SHARD_SIZE, add_sessions, settings_for, simulate, write_notes
+from simulated import SCANS, SHARD_SIZE, add_sessions, settings_for, simulate, write_notes
 
 from paraspinal.cohort.plan import SHARD_STAGES
 from paraspinal.core.notes import note_path
@@ -34,6 +34,8 @@ from paraspinal.core.registry import INVENTORY_PATH, SHEET_FACTS_PATH, Registry,
 NEW_SESSIONS = 100
 PAPER_SESSIONS = 100_000
 """Of so many sessions the registry and the names of the shard tables are made, and nothing in them."""
+SINGLE_SESSIONS = 2_000
+"""As many in which every session or scan has jobs of its own: planning ten thousand takes too long."""
 FOUND = Path(__file__).with_name("scale.json")
 _JOBS = re.compile(r"^total +(\d+)", re.MULTILINE)
 
@@ -119,25 +121,20 @@ def added(work: Path, sessions: int) -> dict[str, Any]:
 
 
 def single(work: Path, sessions: int) -> dict[str, Any]:
-    """One job per session and step with the same Snakefile, and one per scan and step as one would write it.
-
-    The latter for one scan of every session only, a quarter of them: it is linear in the best case.
-    """
-    results = work / "single" / "results"
-    sessions_of = Registry.read(_results(work)).shards
-    Registry(dict(zip(sorted(sessions_of), range(1, sessions + 1), strict=False))).write(_clean(results))
-    tables = _names(results, range(1, sessions + 1), "ingest")
-    _stand_in(results, _results(work), tables)
-    found = {"planning, one job per session and step": engine(results, "--dry-run", shard_size=1)}
-    scans = work / "scans"
-    _clean(scans)
-    (scans / "Snakefile").write_text(_per_scan(sessions))
+    """Two thousand sessions: in shards, a job per session and step, a job per scan and step as one would write it."""
+    found = {}
+    for name, size in (("shards", SHARD_SIZE), ("one job per session and step", 1)):
+        results = _clean(work / "single" / "results")
+        _looked_at(results, _results(work), SINGLE_SESSIONS, size)
+        found[f"planning, {name}"] = engine(results, "--dry-run", shard_size=size)
+    scans = _clean(work / "scans")
+    (scans / "Snakefile").write_text(_per_scan(SINGLE_SESSIONS * len(SCANS)))
     (scans / "in").mkdir()
-    for number in range(sessions):
+    for number in range(SINGLE_SESSIONS * len(SCANS)):
         (scans / "in" / f"{number}").touch()
     command = [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "rules", "--cores", "2"]
-    command += ["--directory", str(scans), "--snakefile", str(scans / "Snakefile")]
-    found["planning, one job per scan and step, a quarter of the scans"] = _jobs(run(command))
+    command += ["--scheduler", "greedy", "--directory", str(scans), "--snakefile", str(scans / "Snakefile")]
+    found["planning, one job per scan and step"] = _jobs(run(command))
     return found
 
 
@@ -155,10 +152,7 @@ def _per_scan(n: int) -> str:
 def paper(work: Path, sessions: int) -> dict[str, Any]:
     """A hundred thousand sessions: planning before the first job and after the last, and status."""
     results = _clean(work / "paper" / "results")
-    names = [(f"{number:012d}", "0") for number in range(PAPER_SESSIONS)]
-    registry = Registry({}).deal(names, SHARD_SIZE)
-    registry.write(results)
-    _stand_in(results, _results(work), _names(results, registry.shard_numbers, "ingest"))
+    registry = _looked_at(results, _results(work), PAPER_SESSIONS, SHARD_SIZE)
     found = {"planning, everything to do": engine(results, "--dry-run")}
     for name in SHARD_STAGES:
         for path in _names(results, registry.shard_numbers, name):
@@ -207,6 +201,14 @@ def _ingested(source: Path, results: Path) -> None:
     _stand_in(results, source, [])
 
 
+def _looked_at(results: Path, source: Path, sessions: int, shard_size: int) -> Registry:
+    """What a look at the input leaves of so many sessions, as far as planning reads it."""
+    registry = Registry({}).deal([(f"{number:012d}", "0") for number in range(sessions)], shard_size)
+    registry.write(results)
+    _stand_in(results, source, _names(results, registry.shard_numbers, "ingest"))
+    return registry
+
+
 def _stand_in(results: Path, source: Path, tables: list[Path]) -> None:
     """Inventory and stamp of another cohort, and its first ingest table for every shard: planning reads none."""
     for path in tables:
@@ -223,17 +225,7 @@ def engine(results: Path, *more: str, shard_size: int = SHARD_SIZE) -> dict[str,
     settings = settings_for(results)
     config = [f"out={results}", f"private_dir={settings.private_dir}", f"shard_size={shard_size}"]
     command = [sys.executable, "-m", "snakemake", "all", "--snakefile", str(SNAKEFILE), "--directory", str(results)]
-    command += [
-        "--cores",
-        "2",
-        "--scheduler",
-        "greedy",
-        "--rerun-incomplete",
-        "--keep-going",
-        "--quiet",
-        "rules",
-        *more,
-    ]
+    command += ["--cores", "2", "--scheduler", "greedy", "--rerun-incomplete", "--keep-going", "--quiet", "rules"]
     return _jobs(run([*command, *more, "--config", *config]))
 
 

@@ -1,6 +1,6 @@
 """The segment stage against what else one would run: a process per scan, and MONAI's sliding window.
 
-    python benchmarks/segment.py [--scans 6] [--work FOLDER] [--device cuda]
+    python benchmarks/segment.py [--scans 8] [--work FOLDER] [--device cuda]
 
 Phantoms of a usual (320 x 320 x 30) and a large size (400 x 400 x 60); each way gets the same images and two cores.
 
@@ -52,7 +52,7 @@ OVERLAP = 0.25
 def main() -> None:
     """Run every way on every size and report scans per hour."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scans", type=int, default=6)
+    parser.add_argument("--scans", type=int, default=8)
     parser.add_argument("--work", type=Path, help="scratch folder (default: a temporary one)")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
@@ -146,18 +146,9 @@ def as_processes(paths: list[Path], device: str, threads: int) -> list[np.ndarra
     outputs = []
     for path in paths:
         out = path.with_name(f"process_{path.name}")
-        command = [
-            sys.executable,
-            "-m",
-            "paraspinal",
-            "segment",
-            str(path),
-            "--model",
-            MUSCLES_MODEL,
-            "--out",
-            str(out),
-        ]
-        subprocess.run([*command, "--device", device, "--threads", str(threads)], check=True, stdout=subprocess.DEVNULL)
+        command = [sys.executable, "-m", "paraspinal", "segment", str(path), "--model", MUSCLES_MODEL]
+        command += ["--out", str(out), "--device", device, "--threads", str(threads)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         outputs.append(array(out))
     return outputs
 

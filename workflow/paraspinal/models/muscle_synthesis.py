@@ -43,11 +43,15 @@ TURNED_FRAC, TURNED_SD_DEG = 0.12, 12.0  # people turned about their length, by 
 
 @dataclass(frozen=True)
 class MuscleTask:
-    """The muscles task; without ``data_folder`` (where the atlas lies) procedural anatomy only."""
+    """The muscles task; without ``data_folder`` (where the atlas lies) procedural anatomy only.
+
+    ``family`` keeps to the contrasts of one family of sequences (for trials); by default all are drawn.
+    """
 
     data_folder: Path | None = None
     atlas_frac: float = ATLAS_FRAC
     use: Ingredients = SHIPPED_INGREDIENTS
+    family: str | None = None
     name: str = "muscles"
     n_inputs: int = N_CHANNELS
     class_names: tuple[str, ...] = MUSCLE_CLASSES
@@ -82,7 +86,7 @@ class MuscleTask:
         return image * visible, np.where(visible, labels, 0)
 
     def _acquire(self, rng: np.random.Generator, scene: Scene) -> npt.NDArray[np.float32]:
-        contrast = sample_contrast(rng)
+        contrast = sample_contrast(rng, self.family)
         image = contrast.render(scene)
         if Ingredient.SWAP in self.use:
             image = swap_water_and_fat(rng, contrast, scene, image)
