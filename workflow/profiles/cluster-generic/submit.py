@@ -16,7 +16,9 @@ LOGS = Path("logs/cluster")
 def main(script: Path) -> int:
     """Submit a script."""
     described = re.search(r"^# properties = (.*)$", script.read_text(encoding="utf-8"), re.MULTILINE)
-    job = json.loads(described[1]) if described else {}
+    if not described:
+        sys.exit("submit.py: this is no job script of the engine")
+    job = json.loads(described[1])
     needs = job["resources"]
     name = "_".join([job.get("rule") or job["groupid"], *map(str, job.get("wildcards", {}).values())])
     options = [

@@ -26,7 +26,9 @@ HANDED_ON = ("HOME", "XDG_CACHE_HOME")
 def main(script: Path) -> int:
     """Submit a script."""
     described = re.search(r"^# properties = (.*)$", script.read_text(encoding="utf-8"), re.MULTILINE)
-    body = manifest(script.absolute(), json.loads(described[1]) if described else {})
+    if not described:
+        sys.exit("submit.py: this is no job script of the engine")
+    body = manifest(script.absolute(), json.loads(described[1]))
     created = subprocess.run(
         ["kubectl", "create", "--filename=-"], input=json.dumps(body), text=True, stdout=sys.stderr, check=False
     )
