@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from paraspinal.cohort.parts import add_flags, with_columns
 from paraspinal.core.settings import QualitySettings
 from paraspinal.core.tables import Row
 from paraspinal.core.vocab import LevelScheme, Light, Reason
@@ -100,10 +101,5 @@ def with_outliers(quality: pa.Table, far_off: Mapping[str, list[Row]]) -> pa.Tab
     rows = quality.select(["scan_id", "light", "flags"]).to_pylist()
     for row in rows:
         if more := far_off.get(row["scan_id"]):
-            row["flags"] = [*(row["flags"] or []), *more]
-            row["light"] = Light.AMBER.value if row["light"] == Light.GREEN.value else row["light"]
-    for name in ("light", "flags"):
-        place = quality.column_names.index(name)
-        field = quality.schema.field(place)
-        quality = quality.set_column(place, field, pa.array([row[name] for row in rows], field.type))
-    return quality
+            add_flags(row, more)
+    return with_columns(quality, ("light", "flags"), rows)

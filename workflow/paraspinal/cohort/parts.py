@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -123,10 +123,20 @@ def with_late_warnings(quality: pa.Table, warned: Mapping[str, Row]) -> pa.Table
         if found and row["status"] == Status.OK.value:
             row |= {name: found[name] for name in ("status", "reason_code", "detail")}
             flag = {"light": Light.AMBER.value, "reason_code": found["reason_code"], "detail": found["detail"]}
-            row["flags"] = [*(row["flags"] or []), flag]
-            row["light"] = Light.AMBER.value if row["light"] == Light.GREEN.value else row["light"]
-    for name in changed:
-        place = quality.column_names.index(name)
-        field = quality.schema.field(place)
-        quality = quality.set_column(place, field, pa.array([row[name] for row in rows], field.type))
-    return quality
+            add_flags(row, [flag])
+    return with_columns(quality, changed, rows)
+
+
+def add_flags(row: Row, flags: Sequence[Row]) -> None:
+    """Add amber flags to a row of quality; a green scan turns amber."""
+    row["flags"] = [*(row["flags"] or []), *flags]
+    row["light"] = Light.AMBER.value if row["light"] == Light.GREEN.value else row["light"]
+
+
+def with_columns(table: pa.Table, names: Sequence[str], rows: Sequence[Row]) -> pa.Table:
+    """Replace the named columns by what ``rows`` hold, one per row of the table."""
+    for name in names:
+        place = table.column_names.index(name)
+        field = table.schema.field(place)
+        table = table.set_column(place, field, pa.array([row[name] for row in rows], field.type))
+    return table
