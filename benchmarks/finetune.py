@@ -1,6 +1,6 @@
 """What fine-tuning on outlines of one's own is worth, where a rater draws another border than the shipped model.
 
-    .venv/bin/python benchmarks/finetune.py --work FOLDER [--steps 300]
+    .venv/bin/python benchmarks/finetune.py --work FOLDER [--steps 200]
 
 Synthetic people with known outlines stand for a cohort: eight to learn from and two to tune by at one centre, six at
 another that is looked at once. Their rater gives the multifidus 4 mm of what is erector spinae to the shipped model.
@@ -20,7 +20,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from paraspinal.core.images import write_image
-from paraspinal.core.labels import all_labels
+from paraspinal.core.labels import label_by_name
 from paraspinal.models.atlas_bank import load_atlas_bank
 from paraspinal.models.card import Accuracy, read_card
 from paraspinal.models.cohort_cases import read_case
@@ -45,7 +45,7 @@ def main() -> None:
     """Write the cohort, fine-tune, and compare with the shipped model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the cohort and the checkpoints")
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=200)
     arguments = parser.parse_args()
     sheet = cohort(arguments.work / "cohort")
     schedule = replace(FINE_TUNING[0], steps=arguments.steps, pool_size=128, fresh_per_step=2, warmup_steps=30)
@@ -67,7 +67,7 @@ def cohort(folder: Path) -> Path:
         raise SystemExit("the atlas is needed: set PARASPINAL_DATA")
     folder.mkdir(parents=True, exist_ok=True)
     atlas = load_atlas_bank(data)
-    codes = np.array([0, *({x.name: x.code for x in all_labels()}[name] for name in MUSCLE_CLASSES[1:])])
+    codes = np.array([0, *(label_by_name(name).code for name in MUSCLE_CLASSES[1:])])
     rows = []
     for number, role in enumerate(ROLES):
         family = tuple(FAMILIES)[number % len(FAMILIES)]

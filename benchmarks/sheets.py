@@ -25,14 +25,10 @@ from paraspinal.models.spine_synthesis import SpineTask
 from paraspinal.models.spine_view import SHAPE
 
 HERE = Path(__file__).parent
-ROWS, SEED = 6, 9_2000
+ROWS, COLUMNS, SEED = 6, 8, 9_2000
 OUTLINE = (255, 80, 60)
-COLUMNS = {"muscles": 8, "spine": 8}
 REAL = {
-    "muscles": (
-        "dixon_lumbar/*_[fw]at*.nii.gz",
-        "abdomen_unlabelled/1[012]_*_img.nii.gz",
-    ),
+    "muscles": ("dixon_lumbar/*_[fw]at*.nii.gz", "abdomen_unlabelled/1[012]_*_img.nii.gz"),
     "spine": ("vertebrae/VB*_img.nii.gz", "spine_t2_sagittal/*.nii.gz"),
 }
 PLACES = {"muscles": (AXIAL_FRAME, SAMPLE_SHAPE), "spine": (SAGITTAL_FRAME, SHAPE)}
@@ -43,20 +39,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--beside-real", type=Path, metavar="FOLDER")
     arguments = parser.parse_args()
-    for name, columns in COLUMNS.items():
-        rows = synthetic(name, columns)
+    for name in PLACES:
+        rows = synthetic(name)
         if arguments.beside_real:
-            rows += real(name, columns)
+            rows += real(name)
         folder = arguments.beside_real or HERE
         Image.fromarray(np.concatenate(rows)).quantize(64).save(folder / f"synthetic_{name}.png", optimize=True)
 
 
-def synthetic(name: str, columns: int) -> list[np.ndarray]:
+def synthetic(name: str) -> list[np.ndarray]:
     """Rows of pictures as the network sees them before normalisation, or of the first channel of the spine's."""
     task = build_task(name)
     rows = []
     for row in range(ROWS // 2):
-        pictures = [picture(task, np.random.default_rng([SEED, row, i])) for i in range(columns)]
+        pictures = [picture(task, np.random.default_rng([SEED, row, i])) for i in range(COLUMNS)]
         rows.append(np.concatenate([grey(image) for image, _ in pictures], axis=1))
         rows.append(np.concatenate([outlined(grey(image), labels) for image, labels in pictures], axis=1))
     return rows
@@ -70,11 +66,11 @@ def picture(task: MuscleTask | SpineTask, rng: np.random.Generator) -> tuple[np.
     return inputs[0], classes
 
 
-def real(name: str, columns: int) -> list[np.ndarray]:
+def real(name: str) -> list[np.ndarray]:
     """Two rows of slices of real images, from the middle of each."""
-    found = [grey(image) for image in islice(real_slices(name), 2 * columns)]
-    found += [np.zeros_like(found[0])] * (2 * columns - len(found))
-    return [np.concatenate(found[:columns], axis=1), np.concatenate(found[columns:], axis=1)]
+    found = [grey(image) for image in islice(real_slices(name), 2 * COLUMNS)]
+    found += [np.zeros_like(found[0])] * (2 * COLUMNS - len(found))
+    return [np.concatenate(found[:COLUMNS], axis=1), np.concatenate(found[COLUMNS:], axis=1)]
 
 
 def real_slices(name: str) -> Iterator[np.ndarray]:
