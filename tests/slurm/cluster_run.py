@@ -197,4 +197,4 @@ def preempt(run: ClusterRun, job: dict[str, str]) -> None:
         *("sbatch", "--partition=urgent", f"--nodelist={job['NodeList']}", "--gpus=1", "--mem=100"),
         *("--output=/dev/null", "--wrap=sleep 1"),
     )
-    wait_until("the job is put back", lambda: run.job(job["JobId"])["Restarts"] != "0", PATIENCE)
+    wait_until("the job is put back", lambda: run.job(job["JobId"])["Restarts"] == "1", PATIENCE)
