@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from paraspinal.models.ingredients import ALL_SPINE_INGREDIENTS, SpineIngredient
 from paraspinal.models.spine_anatomy import Region, sample_chain
 from paraspinal.models.spine_input import N_CHANNELS, SpineClass, channels, network_inputs
 from paraspinal.models.spine_phantom import phantom_picture
 from paraspinal.models.spine_scene import Slice, Tissue, gaussians, sample_scene
-from paraspinal.models.spine_synthesis import CONTRAST_WEIGHTS, CONTRASTS, SpineTask, degrade
-from paraspinal.models.spine_view import HEATMAP_NAMES, SHAPE, centre_heatmaps
+from paraspinal.models.spine_synthesis import CONTRAST_WEIGHTS, CONTRASTS, SpineTask, degrade, draw_intensities
+from paraspinal.models.spine_view import HALF_S1_MM, HEATMAP_NAMES, SHAPE, centre_heatmaps, place
 
 
 def test_a_seed_reproduces_a_sample_also_across_processes() -> None:
@@ -150,3 +151,67 @@ def test_slices_of_a_scan_share_its_defects_and_have_noise_of_their_own() -> Non
     field = ndimage.gaussian_filter(stack, (0, 6, 6))
     assert field[0] == pytest.approx(field[1], rel=0.05)
     assert np.ptp(field[0]) > 0.2 * field[0].mean(), "the shading of the coil is there"
+
+
+def without(ingredient: SpineIngredient) -> frozenset[SpineIngredient]:
+    return ALL_SPINE_INGREDIENTS - {ingredient}
+
+
+@pytest.mark.parametrize("ingredient", SpineIngredient)
+def test_each_ingredient_shows_in_some_sample_and_can_be_left_out(ingredient: SpineIngredient) -> None:
+    task = SpineTask(use=without(ingredient))
+    for seed in range(40):
+        inputs, classes, heatmaps = task.sample(np.random.default_rng(seed))
+        assert (inputs.shape, classes.shape, heatmaps.shape) == ((4, *SHAPE), SHAPE, (3, *SHAPE))
+        if not np.array_equal(inputs, SpineTask().sample(np.random.default_rng(seed))[0]):
+            return
+    pytest.fail("none of 40 samples has it")
+
+
+def test_without_other_numbers_every_chain_has_five_lumbar_vertebrae() -> None:
+    use = without(SpineIngredient.NUMBERS)
+    assert {len(sample_chain(np.random.default_rng(seed), use).lumbar) for seed in range(60)} == {5}
+
+
+def test_without_degeneration_no_body_is_crushed_and_none_has_osteophytes() -> None:
+    use = without(SpineIngredient.DEGENERATION)
+    for seed in range(20):
+        chain = sample_chain(np.random.default_rng(seed), use)
+        wedge_deg = np.degrees(chain.wedge_rad[chain.lumbar])
+        assert wedge_deg.min() > -14, "a crushed body is lower in front"
+        assert not sample_scene(np.random.default_rng(seed), use).lip.any()
+
+
+def test_without_scoliosis_the_column_is_straight_and_without_surroundings_nothing_lies_before_it() -> None:
+    straight = sample_scene(np.random.default_rng(3), without(SpineIngredient.SCOLIOSIS))
+    assert not Slice(straight, straight.chain.line_mm.astype(np.float32)).sway.any()
+    assert len(sample_scene(np.random.default_rng(3), without(SpineIngredient.SURROUNDINGS)).blobs) == 0
+    assert len(sample_scene(np.random.default_rng(3)).blobs) > 10
+
+
+def test_without_cut_images_s1_is_always_in_view() -> None:
+    s1 = np.array([5.0, -120.0])
+    floors = {True: [], False: []}
+    for use in (ALL_SPINE_INGREDIENTS, without(SpineIngredient.CUT)):
+        for seed in range(60):
+            points, view = place(np.random.default_rng(seed), s1, use)
+            lowest = points[view.ravel(), 1].min()
+            floors[SpineIngredient.CUT in use].append(lowest)
+    assert max(floors[True]) > s1[1] + HALF_S1_MM + 20, "S1 is far out of view"
+    assert max(floors[False]) < s1[1] - HALF_S1_MM
+
+
+def test_without_shading_a_flat_image_stays_flat() -> None:
+    depth, view = np.zeros(SHAPE, np.float32), np.ones(SHAPE, bool)
+    for seed in range(5):
+        flat = np.full((3, *SHAPE), 0.5, np.float32)
+        stack = degrade(np.random.default_rng(seed), flat, depth, view, without(SpineIngredient.SHADING))
+        smooth = ndimage.gaussian_filter(stack, (0, 8, 8))
+        assert np.ptp(smooth) < 0.1 * smooth.mean()
+
+
+def test_one_family_of_contrasts_can_be_asked_for() -> None:
+    for seed in range(20):
+        value = draw_intensities(np.random.default_rng(seed), "t2")
+        low, high = CONTRASTS["t2"][Tissue.CSF]
+        assert low <= value[Tissue.CSF] <= high

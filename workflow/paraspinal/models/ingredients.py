@@ -1,4 +1,4 @@
-"""What the synthesis of muscle images is made of, ingredient by ingredient, so that each can be left out."""
+"""What the synthesis is made of, ingredient by ingredient, so that each can be left out: muscles, then spine."""
 
 from __future__ import annotations
 
@@ -27,3 +27,24 @@ ALL_INGREDIENTS: Ingredients = frozenset(Ingredient)
 SHIPPED_INGREDIENTS: Ingredients = frozenset()
 """What the shipped weights were taught with. A second phase with all of them was trained and measured, and was not
 better: benchmarks/models.md."""
+
+
+class SpineIngredient(StrEnum):
+    """One thing that varies between synthetic sagittal slices beyond shape, contrast and noise."""
+
+    NUMBERS = "numbers"  # four or six lumbar vertebrae, transitional ones
+    SACRUM = "sacrum"  # how much S1 looks like a lumbar body: its taper and the disc below it
+    DEGENERATION = "degeneration"  # thin discs, crushed bodies, slipped ones, osteophytes
+    SCOLIOSIS = "scoliosis"  # curved and turned columns
+    SURROUNDINGS = "surroundings"  # organs, bowel, gas and bladder before the column
+    CUT = "cut"  # images whose lower border lies within S1 or above it
+    SHADING = "shading"  # surface coils, uneven fields, saturation bands
+    GHOSTING = "ghosting"  # shifted copies of the image
+    THICK_SLICES = "thick_slices"  # slices that average what lies across them
+    EDGE_SLICES = "edge_slices"  # slices at the end of a stack, without a neighbour
+
+
+SpineIngredients = frozenset[SpineIngredient]
+
+ALL_SPINE_INGREDIENTS: SpineIngredients = frozenset(SpineIngredient)
+"""What the shipped spine weights are taught with."""

@@ -14,6 +14,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from paraspinal.models.ingredients import ALL_SPINE_INGREDIENTS, SpineIngredient, SpineIngredients
+
 Floats = NDArray[np.float64]
 
 
@@ -134,18 +136,20 @@ class SpineChain:
         return centre
 
 
-def _draw_units(rng: np.random.Generator) -> list[UnitSize]:
+def _draw_units(rng: np.random.Generator, use: SpineIngredients) -> list[UnitSize]:
     count = int(rng.choice([4, 5, 6], p=[0.05, 0.83, 0.12]))
+    if SpineIngredient.NUMBERS not in use:
+        count = 5
     return [*SACRAL_UNITS, LAST_LUMBAR, *LUMBAR_UNITS[: count - 1], *THORACIC_UNITS]
 
 
-def sample_chain(rng: np.random.Generator) -> SpineChain:
+def sample_chain(rng: np.random.Generator, use: SpineIngredients = ALL_SPINE_INGREDIENTS) -> SpineChain:
     """Draw one spine; the middle of the third unit above S1 lies at the origin.
 
     Varied: number of lumbar vertebrae, sizes, lordosis, sacral slope, kyphosis and taper, the S1/S2 remnant disc,
     disc degeneration with loss of height, wedge and crush fractures, listhesis, transitional S1 or last lumbar.
     """
-    units = _draw_units(rng)
+    units = _draw_units(rng, use)
     n = len(units)
     first = len(SACRAL_UNITS) - 1
     table = np.array(
@@ -175,10 +179,11 @@ def sample_chain(rng: np.random.Generator) -> SpineChain:
     disc_wedge[:first] *= rng.uniform(0.2, 1.7)
     disc_wedge[:first] += rng.normal(0, 4.0, first)
     # The taper of S1 and its remnant disc decide whether S1 is told from L5: vary them as widely as people do.
-    bottom[first] *= rng.uniform(0.85, 1.35)
-    top[first] *= rng.uniform(0.9, 1.08)
-    disc[first - 1] = rng.choice([1.5, 3.5, 6.0], p=[0.25, 0.4, 0.35]) * rng.uniform(0.7, 1.4)
-    transitional = rng.random()
+    if SpineIngredient.SACRUM in use:
+        bottom[first] *= rng.uniform(0.85, 1.35)
+        top[first] *= rng.uniform(0.9, 1.08)
+        disc[first - 1] = rng.choice([1.5, 3.5, 6.0], p=[0.25, 0.4, 0.35]) * rng.uniform(0.7, 1.4)
+    transitional = rng.random() if SpineIngredient.NUMBERS in use else 1.0
     if transitional < 0.06:  # lumbarised S1: squarer, with a real disc below
         bottom[first] = top[first] * rng.uniform(0.8, 0.92)
         disc[first - 1] = rng.uniform(4.5, 8)
@@ -186,14 +191,15 @@ def sample_chain(rng: np.random.Generator) -> SpineChain:
         disc[first] = rng.uniform(2.5, 5)
         bottom[first + 1] *= rng.uniform(0.85, 0.95)
 
-    degenerated = mobile & (rng.random(n) < rng.choice([0.05, 0.3]))
+    is_worn = SpineIngredient.DEGENERATION in use
+    degenerated = mobile & (rng.random(n) < rng.choice([0.05, 0.3])) & is_worn
     disc[degenerated] *= rng.uniform(0.35, 0.8, int(degenerated.sum()))
-    crushed = ~sacral & (rng.random(n) < 0.03)
+    crushed = ~sacral & (rng.random(n) < 0.03) & is_worn
     height[crushed] *= rng.uniform(0.55, 0.9, int(crushed.sum()))
     wedge[crushed] -= rng.uniform(0, 14, int(crushed.sum()))
     concavity = np.where(sacral, rng.uniform(0, 0.8), rng.uniform(0.2, 2.2)) * rng.uniform(0.6, 1.4, n)
     slip = rng.normal(0, 0.5, n)
-    if rng.random() < 0.1:
+    if rng.random() < 0.1 and is_worn:
         slip[int(rng.integers(first, first + 4))] += rng.uniform(-9, 4)
 
     return _assemble(

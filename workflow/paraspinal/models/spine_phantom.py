@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from paraspinal.models.ingredients import ALL_SPINE_INGREDIENTS, SpineIngredients
 from paraspinal.models.spine_input import Field, SpineClass
 from paraspinal.models.spine_scene import Tissue
 from paraspinal.models.spine_view import Picture, centre_heatmaps, place, slice_positions
@@ -49,13 +50,18 @@ CANAL_LABEL, SACRUM_LABEL, MAX_SPINE_LABEL = 2, 50, 100
 """Codes of TotalSpineSeg: vertebrae lie below the sacrum's, discs above it; codes above the last are muscles."""
 
 
-def phantom_picture(rng: np.random.Generator, value: Field, noise: Field) -> Picture:
-    """Cut neighbouring slices through a newly drawn body; `value` and `noise` as for the painter."""
+def phantom_picture(
+    rng: np.random.Generator, value: Field, noise: Field, use: SpineIngredients = ALL_SPINE_INGREDIENTS
+) -> Picture:
+    """Cut neighbouring slices through a newly drawn body; `value` and `noise` as for the painter.
+
+    The body is drawn as it is; ``use`` tells how it may be placed.
+    """
     anatomy = Anatomy(sample_parameters(rng))
     planes = anatomy.level_planes()
     s1 = planes["S1"].centre_mm
     lumbar = np.array([planes[name].centre_mm for name in sorted(planes, reverse=True) if name.startswith("L")])
-    points, view = place(rng, s1[1:])
+    points, view = place(rng, s1[1:], use)
     positions = slice_positions(rng, points)
     cuts = [anatomy.tissue_and_label(np.column_stack([lateral, points])) for lateral in positions]
     centre_y = np.interp(points[:, 1], anatomy.axis.z_mm, anatomy.centre_y)

@@ -8,13 +8,14 @@ behind them, `l` the lateral distance from the column's own midline.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from paraspinal.models.ingredients import ALL_SPINE_INGREDIENTS, SpineIngredient, SpineIngredients
 from paraspinal.models.spine_anatomy import LINE_STEP_MM, SpineChain, sample_chain
 from paraspinal.models.spine_input import Field
 
@@ -85,9 +86,19 @@ class Scene:
     psoas: float
 
 
-def sample_scene(rng: np.random.Generator) -> Scene:
-    """Draw one subject."""
-    chain = sample_chain(rng)
+def sample_scene(rng: np.random.Generator, use: SpineIngredients = ALL_SPINE_INGREDIENTS) -> Scene:
+    """Draw one subject; what is not in ``use`` is left out of it."""
+    scene = _draw_scene(rng, sample_chain(rng, use))
+    if SpineIngredient.SCOLIOSIS not in use:
+        scene = replace(scene, sway=np.zeros_like(scene.sway), rotation_rad=0.0)
+    if SpineIngredient.SURROUNDINGS not in use:
+        scene = replace(scene, blobs=scene.blobs[:0])
+    if SpineIngredient.DEGENERATION not in use:
+        scene = replace(scene, lip=np.zeros_like(scene.lip))
+    return scene
+
+
+def _draw_scene(rng: np.random.Generator, chain: SpineChain) -> Scene:
     n = len(chain.region)
     scoliosis = rng.choice([2.0, 6.0, 14.0, 30.0], p=[0.45, 0.34, 0.14, 0.07])
     sway = np.array([rng.normal(0, scoliosis), rng.uniform(0, 6.3), rng.normal(0, scoliosis / 3), rng.uniform(0, 6.3)])

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, special
 
+from paraspinal.models.ingredients import ALL_SPINE_INGREDIENTS, SpineIngredient, SpineIngredients
 from paraspinal.models.spine_input import N_CHANNELS, Field, SpineClass, network_inputs
 from paraspinal.models.spine_painter import paint
 from paraspinal.models.spine_phantom import phantom_picture
@@ -177,8 +178,14 @@ CONTRAST_WEIGHTS = {
 
 @dataclass(frozen=True)
 class SpineTask:
-    """Sagittal spine: classes of `SpineClass`, heatmaps of `HEATMAP_NAMES`, channels of `network_inputs`."""
+    """Sagittal spine: classes of `SpineClass`, heatmaps of `HEATMAP_NAMES`, channels of `network_inputs`.
 
+    ``family`` keeps to one of `CONTRASTS` (for trials); by default all are drawn.
+    """
+
+    phantom_share: float = PHANTOM_SHARE
+    use: SpineIngredients = ALL_SPINE_INGREDIENTS
+    family: str | None = None
     name: str = "spine"
     n_inputs: int = N_CHANNELS
     class_names: tuple[str, ...] = tuple(c.name.lower() for c in SpineClass)
@@ -186,40 +193,40 @@ class SpineTask:
 
     def sample(self, rng: np.random.Generator) -> Sample:
         """Draw one sample: inputs (4, 160, 112), classes (160, 112), heatmaps (3, 160, 112)."""
-        value = draw_intensities(rng)
+        value = draw_intensities(rng, self.family)
         noise = np.stack([smooth_noise(rng, cell).ravel() for cell in (3, 8, 30)])
-        draw = phantom_picture if rng.random() < PHANTOM_SHARE else _painted_picture
-        picture = draw(rng, value, noise)
+        draw = phantom_picture if rng.random() < self.phantom_share else _painted_picture
+        picture = draw(rng, value, noise, self.use)
         view = picture.view
         classes = np.where(view, picture.classes.reshape(SHAPE), 0)
         heatmaps = np.where(view, picture.heatmaps.reshape(-1, *SHAPE), np.float32(0)).astype(np.float32)
-        stack = degrade(rng, picture.image.reshape(-1, *SHAPE), picture.depth_mm.reshape(SHAPE), view)
-        if rng.random() < LAST_SLICE_SHARE:
+        stack = degrade(rng, picture.image.reshape(-1, *SHAPE), picture.depth_mm.reshape(SHAPE), view, self.use)
+        if rng.random() < LAST_SLICE_SHARE and SpineIngredient.EDGE_SLICES in self.use:
             stack[rng.choice([0, 2])] = 0.0
         return network_inputs(stack, [1])[0], classes.astype(np.int64), heatmaps
 
 
-def _painted_picture(rng: np.random.Generator, value: Field, noise: Field) -> Picture:
+def _painted_picture(rng: np.random.Generator, value: Field, noise: Field, use: SpineIngredients) -> Picture:
     """Paint neighbouring slices of a drawn chain of vertebrae."""
-    scene = sample_scene(rng)
+    scene = sample_scene(rng, use)
     chain = scene.chain
     lumbar, first = chain.lumbar, chain.first_sacral
-    points, view = place(rng, chain.centre_mm[first])
+    points, view = place(rng, chain.centre_mm[first], use)
     cut = Slice(scene, points)
     positions = slice_positions(rng, points)
     canvases = [paint(scene, cut, lateral, value, noise) for lateral in positions]
     image = np.stack([canvas.image for canvas in canvases])
     thickness = rng.uniform(0, 5)
-    if thickness > 2.5:  # thick slices average what lies across them
+    if thickness > 2.5 and SpineIngredient.THICK_SLICES in use:  # thick slices average what lies across them
         aside = np.float32(rng.choice([-0.5, 0.5]) * thickness)
         image = 0.5 * (image + np.stack([paint(scene, cut, x + aside, value, noise).image for x in positions]))
     heatmaps = centre_heatmaps(points, view, positions[1] - cut.sway, chain.centre_mm[lumbar], chain.centre_mm[first])
     return Picture(image, canvases[1].classes, heatmaps, cut.v, view)
 
 
-def draw_intensities(rng: np.random.Generator) -> Field:
-    """Draw the intensity of every tissue in one contrast."""
-    name = str(rng.choice(list(CONTRAST_WEIGHTS), p=list(CONTRAST_WEIGHTS.values())))
+def draw_intensities(rng: np.random.Generator, family: str | None = None) -> Field:
+    """Draw the intensity of every tissue in one contrast, of ``family`` where it is given."""
+    name = family or str(rng.choice(list(CONTRAST_WEIGHTS), p=list(CONTRAST_WEIGHTS.values())))
     value = np.zeros(len(Tissue), np.float32)
     for tissue in Tissue:
         low, high = CONTRASTS[name].get(tissue, (0.02, 0.3)) if name in CONTRASTS else (0.03, 1.0)
@@ -236,23 +243,21 @@ def draw_intensities(rng: np.random.Generator) -> Field:
     return value
 
 
-def degrade(rng: np.random.Generator, stack: Field, depth_mm: Field, view: NDArray[np.bool_]) -> Field:
+def degrade(
+    rng: np.random.Generator,
+    stack: Field,
+    depth_mm: Field,
+    view: NDArray[np.bool_],
+    use: SpineIngredients = ALL_SPINE_INGREDIENTS,
+) -> Field:
     """Apply what a scanner does: coil fall-off, saturation bands, blur, noise, ghosts, windowing, field of view.
 
     ``stack`` (n, H, W) are slices of one scan: they share every defect and have noise of their own.
     """
-    rows, cols = np.meshgrid(np.linspace(-1, 1, SHAPE[0]), np.linspace(-1, 1, SHAPE[1]), indexing="ij")
     stack = np.maximum(stack, 0)
-    if rng.random() < 0.5:  # surface coil behind the back
-        stack = stack * np.exp(np.clip(depth_mm - 40, -200, 40) / rng.uniform(40, 250)).astype(np.float32)
-    field = rng.normal(0, 0.35) * rows + rng.normal(0, 0.5) * cols + rng.normal(0, 0.25) * rows**2
-    field = field + 0.12 * rng.random() * smooth_noise(rng, 40)
-    stack = stack * np.exp(field).astype(np.float32)
-    if rng.random() < 0.3:  # saturation band before the column
-        edge = -rng.uniform(38, 75)
-        dark = special.expit((edge - depth_mm) / rng.uniform(2, 7))
-        stack = stack * (1 - rng.uniform(0.4, 0.95) * dark).astype(np.float32)
-    if rng.random() < 0.2:  # pulsation ghosts along the phase direction
+    if SpineIngredient.SHADING in use:
+        stack = _shade(rng, stack, depth_mm)
+    if SpineIngredient.GHOSTING in use and rng.random() < 0.2:  # pulsation ghosts along the phase direction
         step = int(rng.integers(8, 40))
         stack = stack + rng.uniform(0.02, 0.1) * np.roll(stack, step, axis=int(rng.integers(1, 3)))
     sigma = rng.uniform(0, 0.7, 2)
@@ -268,3 +273,18 @@ def degrade(rng: np.random.Generator, stack: Field, depth_mm: Field, view: NDArr
     if rng.random() < 0.15:  # fold the brightest down, as a windowed export does
         stack = np.minimum(stack, np.percentile(stack, rng.uniform(93, 99.5)))
     return np.where(view, np.maximum(stack, 1e-6), 0).astype(np.float32)
+
+
+def _shade(rng: np.random.Generator, stack: Field, depth_mm: Field) -> Field:
+    """Light slices (n, H, W) unevenly, all alike."""
+    rows, cols = np.meshgrid(np.linspace(-1, 1, SHAPE[0]), np.linspace(-1, 1, SHAPE[1]), indexing="ij")
+    if rng.random() < 0.5:  # surface coil behind the back
+        stack = stack * np.exp(np.clip(depth_mm - 40, -200, 40) / rng.uniform(40, 250)).astype(np.float32)
+    field = rng.normal(0, 0.35) * rows + rng.normal(0, 0.5) * cols + rng.normal(0, 0.25) * rows**2
+    field = field + 0.12 * rng.random() * smooth_noise(rng, 40)
+    stack = stack * np.exp(field).astype(np.float32)
+    if rng.random() < 0.3:  # saturation band before the column
+        edge = -rng.uniform(38, 75)
+        dark = special.expit((edge - depth_mm) / rng.uniform(2, 7))
+        stack = stack * (1 - rng.uniform(0.4, 0.95) * dark).astype(np.float32)
+    return stack

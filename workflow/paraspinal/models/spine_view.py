@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from paraspinal.models.ingredients import ALL_SPINE_INGREDIENTS, SpineIngredient, SpineIngredients
 from paraspinal.models.spine_input import PIXEL_MM, Field
 from paraspinal.models.spine_scene import gaussians
 
@@ -41,14 +42,16 @@ class Picture:
     view: NDArray[np.bool_]
 
 
-def place(rng: np.random.Generator, s1_mm: NDArray[np.float64]) -> tuple[Field, NDArray[np.bool_]]:
+def place(
+    rng: np.random.Generator, s1_mm: NDArray[np.float64], use: SpineIngredients = ALL_SPINE_INGREDIENTS
+) -> tuple[Field, NDArray[np.bool_]]:
     """Place the pixel grid around a column whose S1 has its centre at ``s1_mm`` (y, z), the lumbar spine near y = 0.
 
     Returns (N, 2) points (y, z) in mm and the field of view (H, W). S1 is out of view in a fifth of the pictures and
-    just within it in a third, as it is in practice.
+    just within it in a third, as it is in practice, unless ``use`` leaves that out.
     """
     top_of_s1 = s1_mm[1] + HALF_S1_MM
-    where = rng.random()
+    where = rng.random() if SpineIngredient.CUT in use else 1.0
     if where < 0.2:
         floor = top_of_s1 + rng.uniform(0, 70)
     elif where < 0.5:

@@ -1,0 +1,112 @@
+"""How the spine model learns: its learning curve, and what each ingredient of the synthesis is worth.
+
+    .venv/bin/python benchmarks/spine.py --work FOLDER [--only NAME ...] [--jobs 2] [--steps 800]
+
+Each trial (`leave_out.py`) is measured on samples with all ingredients and, where the private data folder is present,
+on the labelled real volumes. Results are added to benchmarks/spine.json. The counting of levels is not among them: it
+needs the shipped network's pixels. What it hangs on is: whether the last lumbar body is found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import leave_out
+import numpy as np
+import SimpleITK as sitk
+from leave_out import COARSER, EVERYTHING, OTHER_SEED, answers, coarsen
+
+from paraspinal.models.evaluate import dice
+from paraspinal.models.ingredients import ALL_SPINE_INGREDIENTS, SpineIngredient
+from paraspinal.models.network import UNet
+from paraspinal.models.preprocess import SAGITTAL_FRAME, slice_grid
+from paraspinal.models.recipes import data_folder
+from paraspinal.models.spine_evaluate import REFERENCE_CODES, VERTEBRAE_FOLDER, read_volumes
+from paraspinal.models.spine_input import PIXEL_MM, SpineClass, network_inputs
+from paraspinal.models.spine_synthesis import SpineTask
+from paraspinal.models.spine_view import HEATMAP_NAMES
+
+RESULTS = Path(__file__).with_suffix(".json")
+LAST_LUMBAR = HEATMAP_NAMES.index("last_lumbar")
+SEEN, NOT_SEEN = 0.5, 0.05  # peak of the true heatmap where the last lumbar body is in the slice, and where it is not
+CLAIMED = 0.3  # peak of the heatmap found
+NEAR_MM = 12.0  # so far apart two peaks mean one body
+
+
+def trials() -> dict[str, SpineTask]:
+    """Name what is left out; with the task that is left."""
+    full = SpineTask()
+    return {
+        EVERYTHING: full,
+        OTHER_SEED: full,
+        "painted columns": replace(full, phantom_share=1.0),
+        "procedural people": replace(full, phantom_share=0.0),
+        "contrasts but T2w": replace(full, family="t2"),
+        "all of the following": replace(full, use=frozenset()),
+        **{str(name): replace(full, use=ALL_SPINE_INGREDIENTS - {name}) for name in SpineIngredient},
+    }
+
+
+def scores(network: UNet) -> leave_out.Scores:
+    """Dice over all held-out samples, share of last lumbar bodies found and falsely claimed; then of real volumes."""
+    inputs, truth, heatmaps = held_out()
+    found, heat = answers(network, inputs)
+    result = {c.name.lower(): dice(found == c, truth == c) for c in SpineClass if c is not SpineClass.BACKGROUND}
+    peaks = [(one[LAST_LUMBAR], true[LAST_LUMBAR]) for one, true in zip(heat, heatmaps, strict=True)]
+    near = [one.max() > CLAIMED and distance_mm(one, peak(true)) < NEAR_MM for one, true in peaks if true.max() > SEEN]
+    claimed = [one.max() > CLAIMED for one, true in peaks if true.max() < NOT_SEEN]
+    result["last lumbar found"], result["last lumbar claimed"] = float(np.mean(near)), float(np.mean(claimed))
+    if people := real_people():
+        bodies, named = [], []
+        for inputs, body, last in people:
+            found, heat = answers(network, inputs)
+            rows = body.any(axis=(0, 2))  # bodies beyond the labelled ones are in view and right
+            bodies.append(dice((found == SpineClass.VERTEBRAL_BODY)[:, rows], body[:, rows]))
+            best = heat[:, LAST_LUMBAR].max(axis=0)
+            named.append(distance_mm(best, last) < NEAR_MM)
+        result["real bodies"], result["real L5 found"] = float(np.mean(bodies)), float(np.mean(named))
+    return result
+
+
+def peak(field: np.ndarray) -> np.ndarray:
+    """Row and column of the largest value of a field (H, W)."""
+    return np.array(np.unravel_index(int(field.argmax()), field.shape))
+
+
+def distance_mm(field: np.ndarray, where: np.ndarray) -> float:
+    """From the peak of a field (H, W) to a row and column, both on the grid of the trials."""
+    return float(np.linalg.norm(peak(field) - where)) * PIXEL_MM * COARSER
+
+
+@cache
+def held_out() -> tuple[np.ndarray, ...]:
+    """Samples with everything, drawn once per process."""
+    return leave_out.held_out(trials()[EVERYTHING])
+
+
+@cache
+def real_people() -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
+    """The labelled volumes on the grid of the trials: inputs (N, 4, H, W), bodies (N, H, W), row and column of L5."""
+    data = data_folder()
+    if data is None or not (data / VERTEBRAE_FOLDER).is_dir():
+        return ()
+    found = []
+    for _, image, labels in read_volumes(data, "VB"):
+        grid = slice_grid(image, SAGITTAL_FRAME)
+        reference = sitk.GetArrayFromImage(labels)
+        masks = []
+        for chosen in (np.isin(reference, list(REFERENCE_CODES.values())), reference == REFERENCE_CODES["L5"]):
+            mask = sitk.GetImageFromArray(chosen.astype(np.float32))
+            mask.CopyInformation(image)
+            masks.append(coarsen(grid.to_slices(mask)) > 0.5)
+        slices = grid.to_slices(image)
+        chosen = np.nonzero(masks[0].any(axis=(1, 2)))[0]
+        inputs = coarsen(network_inputs(slices, chosen))
+        found.append((inputs, masks[0][chosen], np.argwhere(masks[1])[:, 1:].mean(axis=0)))
+    return tuple(found)
+
+
+if __name__ == "__main__":
+    leave_out.run(__doc__, trials(), scores, RESULTS)
