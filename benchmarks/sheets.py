@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -17,7 +16,6 @@ import numpy as np
 from PIL import Image
 
 from paraspinal.core.images import read_image
-from paraspinal.models.ingredients import ALL_INGREDIENTS
 from paraspinal.models.muscle_synthesis import SAMPLE_SHAPE, MuscleTask
 from paraspinal.models.preprocess import AXIAL_FRAME, SAGITTAL_FRAME, slice_grid
 from paraspinal.models.recipes import build_task, data_folder
@@ -61,7 +59,7 @@ def synthetic(name: str) -> list[np.ndarray]:
 def picture(task: MuscleTask | SpineTask, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """One image (H, W) and its classes."""
     if isinstance(task, MuscleTask):
-        return replace(task, use=ALL_INGREDIENTS).picture(rng)
+        return task.picture(rng)
     inputs, classes, _ = task.sample(rng)
     return inputs[0], classes
 

@@ -50,6 +50,22 @@ def test_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     assert parts.read_bytes() == whole.read_bytes()
 
 
+def test_a_share_of_the_start_is_kept_in_the_result_once(tmp_path: Path) -> None:
+    start = build_network(SPEC).state_dict()
+    plain = train(Squares(), 12, tmp_path / "plain", 3, schedule=SCHEDULE, spec=SPEC, initial=start)
+    mixing = replace(SCHEDULE, start_frac=0.25)
+    mixed = train(Squares(), 12, tmp_path / "mixed", 3, schedule=mixing, spec=SPEC, initial=start)
+    half = train(Squares(), 12, tmp_path / "half", 3, schedule=mixing, spec=SPEC, initial=start, stop_after=6)
+    reached = read_checkpoint(half).average
+    for name, value in read_checkpoint(plain).average.items():
+        expected = 0.75 * value + 0.25 * start[name] if value.is_floating_point() else value
+        assert torch.allclose(read_checkpoint(mixed).average[name], expected, atol=1e-6)
+    assert any(not torch.equal(reached[name], start[name]) for name in start), "nothing is mixed on the way"
+    again = train(Squares(), 12, tmp_path / "mixed", 3, schedule=mixing, spec=SPEC, initial=start)
+    resumed = train(Squares(), 12, tmp_path / "half", 3, schedule=mixing, spec=SPEC, initial=start)
+    assert again.read_bytes() == resumed.read_bytes() == mixed.read_bytes()
+
+
 def test_workers_draw_the_same_samples(tmp_path: Path) -> None:
     alone = train(Squares(), 3, tmp_path / "a", 3, schedule=replace(SCHEDULE, steps=3), spec=SPEC)
     helped = train(Squares(), 3, tmp_path / "b", 3, schedule=replace(SCHEDULE, steps=3), spec=SPEC, workers=1)

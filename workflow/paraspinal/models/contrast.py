@@ -67,7 +67,7 @@ SAME_MUSCLE_SD = 0.05  # other muscles differ from the paraspinal ones this litt
 MIN_FAT_CONTRAST = 0.15  # a random contrast in which fat and muscle look alike teaches nothing
 
 _FAMILIES = ("t1", "t2", "water", "fat", "opposed", "mixture", "stir", "random", "remapped")
-_FAMILY_FRAC = (0.19, 0.20, 0.22, 0.09, 0.06, 0.07, 0.06, 0.07, 0.04)
+_FAMILY_FRAC = (0.17, 0.17, 0.17, 0.17, 0.07, 0.07, 0.06, 0.07, 0.05)
 
 
 class Scene(Protocol):

@@ -23,10 +23,7 @@ class Ingredient(StrEnum):
 Ingredients = frozenset[Ingredient]
 
 ALL_INGREDIENTS: Ingredients = frozenset(Ingredient)
-
-SHIPPED_INGREDIENTS: Ingredients = frozenset()
-"""What the shipped weights were taught with. A second phase with all of them was trained and measured, and was not
-better: benchmarks/models.md."""
+"""What the shipped weights are taught with; what each is worth is measured in benchmarks/models.md."""
 
 
 class SpineIngredient(StrEnum):

@@ -19,7 +19,7 @@ from paraspinal.models.artefacts import add_ghosts, coarsen, swap_water_and_fat
 from paraspinal.models.atlas_bank import AtlasBank, load_atlas_bank
 from paraspinal.models.augmentation import Geometry, degrade, sample_field_of_view, sample_geometry
 from paraspinal.models.contrast import Scene, ThickScene, sample_contrast
-from paraspinal.models.ingredients import ALL_INGREDIENTS, SHIPPED_INGREDIENTS, Ingredient, Ingredients
+from paraspinal.models.ingredients import ALL_INGREDIENTS, Ingredient, Ingredients
 from paraspinal.models.muscle_changes import change_muscles, draw_changes
 from paraspinal.models.normalise import N_CHANNELS, input_channels
 from paraspinal.models.painter import Painter
@@ -50,7 +50,7 @@ class MuscleTask:
 
     data_folder: Path | None = None
     atlas_frac: float = ATLAS_FRAC
-    use: Ingredients = SHIPPED_INGREDIENTS
+    use: Ingredients = ALL_INGREDIENTS
     family: str | None = None
     name: str = "muscles"
     n_inputs: int = N_CHANNELS

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from paraspinal.models.card import Accuracy, ModelCard, card_labels
-from paraspinal.models.ingredients import SHIPPED_INGREDIENTS
+from paraspinal.models.ingredients import ALL_INGREDIENTS
 from paraspinal.models.muscle_synthesis import ATLAS_FRAC, MUSCLE_CLASSES
 from paraspinal.models.normalise import LOCAL_SIGMA_MM, PIXEL_MM
 
-NAME, VERSION, LICENCE = "muscles", "0.1.0", "Apache-2.0"
+NAME, VERSION, LICENCE = "muscles", "0.2.0", "Apache-2.0"
 
 ATLAS_SOURCE = "MuscleMap abdomen_template_dseg (MIT): label map of one atlas, no image"
 PROCEDURAL_SOURCE = "procedural 3-D anatomy paraspinal.phantom (this project): no image"
@@ -44,7 +44,7 @@ def muscles_card(with_atlas: bool, accuracy: tuple[Accuracy, ...] = (), code: st
             "atlas_frac": ATLAS_FRAC if with_atlas else 0.0,
             "real_images": 0,
             "code": code,
-            "ingredients": sorted(SHIPPED_INGREDIENTS),
+            "ingredients": sorted(ALL_INGREDIENTS),
             "note": "synthetic images only; drawn on the fly with random contrast, geometry and degradation",
         },
         intended_use=(

@@ -56,7 +56,20 @@ class Recipe:
 
 
 RECIPES = {
-    "muscles": Recipe((Schedule(steps=7000, seed=20260101),)),
+    "muscles": Recipe(
+        (
+            Schedule(steps=7000, seed=20260101),
+            Schedule(
+                steps=500,
+                seed=20261129,
+                fresh_per_step=2,
+                pool_size=192,
+                learning_rate=2e-4,
+                warmup_steps=30,
+                start_frac=0.5,
+            ),
+        )
+    ),
     "spine": Recipe(
         (
             Schedule(steps=4000, seed=20260102),

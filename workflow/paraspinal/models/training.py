@@ -37,7 +37,11 @@ SAMPLE_STREAM, BATCH_STREAM = 0, 1  # independent random streams below one seed
 
 @dataclass(frozen=True)
 class Schedule:
-    """How to train; part of the checkpoint, so a resumed run cannot silently change it."""
+    """How to train; part of the checkpoint, so a resumed run cannot silently change it.
+
+    ``start_frac`` of the result are the weights that were started from: between both lie weights that keep what the
+    start knew of images unlike those of this training (Wortsman et al., CVPR 2022).
+    """
 
     steps: int
     seed: int
@@ -49,6 +53,7 @@ class Schedule:
     weight_decay: float = 1e-2
     ema_decay: float = 0.995
     max_gradient_norm: float = 5.0
+    start_frac: float = 0.0
 
     def learning_rate_at(self, step: int) -> float:
         """Linear warm-up, then a cosine to zero."""
@@ -202,6 +207,7 @@ class _Run:
         self.origin = origin
         self.step = 0
         self.average = {k: v.detach().clone() for k, v in network.state_dict().items()}
+        self._initial = {k: v.clone() for k, v in self.average.items()}
         self.optimiser = torch.optim.AdamW(
             network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
         )
@@ -221,16 +227,21 @@ class _Run:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.schedule.max_gradient_norm)
         self.optimiser.step()
         self.step += 1
-        self._update_average()
+        self._follow(self.network.state_dict(), self._decay())
+        if self.step == self.schedule.steps:
+            self._follow(self._initial, 1.0 - self.schedule.start_frac)
         return float(loss.detach())
 
-    @torch.no_grad()
-    def _update_average(self) -> None:
+    def _decay(self) -> float:
         # Early on the average must follow fast, or it would remember the random start.
-        decay = min(self.schedule.ema_decay, (1 + self.step) / (10 + self.step))
+        return min(self.schedule.ema_decay, (1 + self.step) / (10 + self.step))
+
+    @torch.no_grad()
+    def _follow(self, weights: dict[str, Tensor], kept: float) -> None:
+        """Move the average towards ``weights``, keeping a share of it; counters are those of the network."""
         for name, value in self.network.state_dict().items():
             if value.is_floating_point():
-                self.average[name].lerp_(value, 1.0 - decay)
+                self.average[name].lerp_(weights[name], 1.0 - kept)
             else:
                 self.average[name].copy_(value)
 
