@@ -219,7 +219,7 @@ def _scan(name: str, table: Table) -> Row:
         "scan_id": name, "stack_ids": list(SCANS[name]), "plane": series["plane"], "sequence": series["sequence"],
         "role": "muscles" if is_muscles else "spine", "image_path": f"images/{name}.nii.gz",
         "image_sha256s": ["3" * 64] * len(SCANS[name]), "dseg_path": "images/dseg.nii.gz", "dseg_sha256": "4" * 64,
-        "model": "muscles@0.1.0" if is_muscles else "spine@0.1.0", "model_sha256": "5" * 64, "status": "ok",
+        "model": "muscles@0.2.0" if is_muscles else "spine@0.1.0", "model_sha256": "5" * 64, "status": "ok",
         "uncertainty": [{"label": 5101 + k, "entropy": 0.1, "flip_disagreement": 0.05} for k in range(8)],
         "slabs": slabs, "level_source": "sagittal_transfer", "level_scan_id": "sagT2w",
         "level_numbering": "counted_from_sacrum", "lstv_suspected": False, "light": "green", "flags": [],

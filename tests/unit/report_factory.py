@@ -74,7 +74,7 @@ class CohortFactory:
             "role": "muscles", "days_from_first_visit": 400 * (visit - 1), "sequence": "T2w",
             "is_fat_suppressed": False, "status": "ok",
             "size": [320, 320, 40], "spacing_mm": [0.75, 0.75, 4.5], "light": "green", "activity_id": "a",
-            "image_sha256s": ["3" * 64], "dseg_path": "images/dseg.nii.gz", "model": "muscles@0.1.0",
+            "image_sha256s": ["3" * 64], "dseg_path": "images/dseg.nii.gz", "model": "muscles@0.2.0",
             "model_sha256": "5" * 64,
         }  # fmt: skip
         row = {**defaults, **series, **values}

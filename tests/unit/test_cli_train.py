@@ -38,10 +38,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 def test_words_become_a_plan(calls: list[tuple[Any, ...]], tmp_path: Path) -> None:
     words = ["train", "muscles", "--out", str(tmp_path), "--cohort", "a.tsv", "--label-values", "b.tsv"]
-    words += ["--name", "ours@2.0.1", "--from", "muscles@0.1.0", "--synthetic-share", "0.25", "--steps", "40"]
+    words += ["--name", "ours@2.0.1", "--from", "muscles@0.2.0", "--synthetic-share", "0.25", "--steps", "40"]
     assert main([*words, "--centre-role", "North=external", "--seed", "9"]) == 0
     ((plan, out),) = calls
-    assert (plan.name, plan.version, plan.start, plan.synthetic_frac) == ("ours", "2.0.1", "muscles@0.1.0", 0.25)
+    assert (plan.name, plan.version, plan.start, plan.synthetic_frac) == ("ours", "2.0.1", "muscles@0.2.0", 0.25)
     assert (plan.sheet, plan.values, plan.centre_roles) == (Path("a.tsv"), Path("b.tsv"), {"North": Role.EXTERNAL})
     assert [(phase.steps, phase.seed) for phase in plan.phases] == [(40, 9)]
     assert out == tmp_path

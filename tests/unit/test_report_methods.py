@@ -230,7 +230,7 @@ def test_checklist_has_44_items_in_order_and_closed_answers(rich: Path) -> None:
 def test_every_file_the_checklist_points_at_exists(rich: Path) -> None:
     cohort = read_cohort(rich)
     entry = next(e for e in list_models() if e.task == "muscles")
-    cohort.scans.loc[cohort.scans["model"] == "muscles@0.1.0", "model_sha256"] = entry.sha256
+    cohort.scans.loc[cohort.scans["model"] == "muscles@0.2.0", "model_sha256"] = entry.sha256
     items = checklist(rich, gather(cohort, rich).models)
     cited = [name for item in items for name in item.files]
     assert len(cited) > 40
