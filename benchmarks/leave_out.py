@@ -10,16 +10,22 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+import SimpleITK as sitk
 import torch
 
 from paraspinal.models.checkpoint import read_checkpoint
+from paraspinal.models.muscle_synthesis import MuscleTask
 from paraspinal.models.network import NetworkSpec, UNet, build_network
+from paraspinal.models.preprocess import SliceGrid
+from paraspinal.models.spine_synthesis import SpineTask
 from paraspinal.models.task import Sample, Task
 from paraspinal.models.training import Schedule, draw_sample, train
 
@@ -31,6 +37,7 @@ CURVE = (0.125, 0.25, 0.5)  # shares of the steps at which the training with eve
 EVERYTHING, OTHER_SEED = "nothing", "nothing, another seed"
 
 Scores = dict[str, float]
+Learnt = TypeVar("Learnt", MuscleTask, SpineTask)
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,24 @@ def coarsen(fields: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(fields[..., ::COARSER, ::COARSER])
 
 
+def coarse_mask(grid: SliceGrid, image: sitk.Image, mask: np.ndarray) -> np.ndarray:
+    """Lay a mask on the voxels of an image on its slices at the pixels of the trials, (N, H, W)."""
+    volume = sitk.GetImageFromArray(mask.astype(np.float32))
+    volume.CopyInformation(image)
+    return coarsen(grid.to_slices(volume)) > 0.5
+
+
+def without(full: Learnt, sources: Mapping[str, Learnt], ingredients: Iterable[str]) -> dict[str, Learnt]:
+    """Name what is left out of a task, with what is left of it: first ``sources``, then its ingredients."""
+    return {
+        EVERYTHING: full,
+        OTHER_SEED: full,
+        **sources,
+        "all of the following": replace(full, use=frozenset()),
+        **{str(name): replace(full, use=full.use - {name}) for name in ingredients},
+    }
+
+
 def run(description: str, tasks: Mapping[str, Task], scores: Callable[[UNet], Scores], results: Path) -> None:
     """Read the command line, train and measure every trial and add it to the file ``results``.
 
@@ -105,8 +130,9 @@ def trial(name: str, task: Task, scores: Callable[[UNet], Scores], work: Path, s
     return found
 
 
+@cache
 def held_out(task: Task) -> Sample:
-    """Samples that no training sees, on the grid of the trials: inputs, classes and heatmaps (N, ...)."""
+    """Draw, once per process, what no training sees, at the pixels of the trials: inputs, classes, heatmaps."""
     samples = [draw_sample(Coarse(task), HELD_OUT_SEED, index) for index in range(HELD_OUT)]
     inputs, classes, heatmaps = (np.stack(fields) for fields in zip(*samples, strict=True))
     return inputs, classes, heatmaps
@@ -114,17 +140,13 @@ def held_out(task: Task) -> Sample:
 
 def answers(network: UNet, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Most likely class (N, H, W) and heatmaps (N, K, H, W) of inputs (N, C, H, W)."""
-    stride = network.spec.stride
-    padding = [(0, -n % stride) for n in inputs.shape[2:]]
-    filled = np.pad(inputs, [(0, 0), (0, 0), *padding])
     classes, heatmaps = [], []
     with torch.inference_mode():
-        for one in filled:
+        for one in inputs:
             class_logits, heatmap_logits = network(torch.from_numpy(one[None]))
             classes.append(class_logits.argmax(dim=1).numpy()[0])
             heatmaps.append(heatmap_logits.sigmoid().numpy()[0])
-    height, width = inputs.shape[2:]
-    return np.stack(classes)[..., :height, :width], np.stack(heatmaps)[..., :height, :width]
+    return np.stack(classes), np.stack(heatmaps)
 
 
 def keep(results: Path, left_out: str, found: dict[str, Scores]) -> None:

@@ -14,11 +14,10 @@ from pathlib import Path
 
 import leave_out
 import numpy as np
-import SimpleITK as sitk
-from leave_out import EVERYTHING, OTHER_SEED, answers, coarsen
+from leave_out import EVERYTHING, answers, coarse_mask, coarsen, held_out, without
 
 from paraspinal.models.evaluate import DIXON_FOLDER, REFERENCE_CODES, dice, read_dixon
-from paraspinal.models.ingredients import ALL_INGREDIENTS, Ingredient
+from paraspinal.models.ingredients import Ingredient
 from paraspinal.models.muscle_synthesis import MUSCLE_CLASSES, MuscleTask
 from paraspinal.models.network import UNet
 from paraspinal.models.normalise import input_channels
@@ -32,20 +31,17 @@ def trials() -> dict[str, MuscleTask]:
     """Name what is left out; with the task that is left."""
     full = build_task("muscles")
     assert isinstance(full, MuscleTask)
-    return {
-        EVERYTHING: full,
-        OTHER_SEED: full,
+    sources = {
         "the atlas": replace(full, atlas_frac=0.0),
         "procedural people": replace(full, atlas_frac=1.0),
         "contrasts but T1w": replace(full, family="t1"),
-        "all of the following": replace(full, use=frozenset()),
-        **{str(name): replace(full, use=ALL_INGREDIENTS - {name}) for name in Ingredient},
     }
+    return without(full, sources, Ingredient)
 
 
 def scores(network: UNet) -> leave_out.Scores:
     """Mean Dice of both sides of every muscle over all held-out samples, and of the real person's four muscles."""
-    inputs, truth, _ = held_out()
+    inputs, truth, _ = held_out(trials()[EVERYTHING])
     found, _ = answers(network, inputs)
     both = {name.rsplit("_", 1)[0]: [] for name in MUSCLE_CLASSES[1:]}
     for index, name in enumerate(MUSCLE_CLASSES[1:], start=1):
@@ -56,12 +52,6 @@ def scores(network: UNet) -> leave_out.Scores:
         indices = [index for index in np.unique(truth) if index]
         result[f"real {part}"] = float(np.mean([dice(found == index, truth == index) for index in indices]))
     return result
-
-
-@cache
-def held_out() -> tuple[np.ndarray, ...]:
-    """Samples with everything, drawn once per process."""
-    return leave_out.held_out(trials()[EVERYTHING])
 
 
 @cache
@@ -77,9 +67,7 @@ def real_person() -> dict[str, tuple[np.ndarray, np.ndarray]]:
         inputs = coarsen(np.stack([input_channels(picture) for picture in grid.to_slices(image)]))
         truth = np.zeros((len(inputs), *inputs.shape[2:]), dtype=np.int64)
         for name, code in REFERENCE_CODES.items():
-            mask = sitk.GetImageFromArray((reference == code).astype(np.float32))
-            mask.CopyInformation(image)
-            truth[coarsen(grid.to_slices(mask)) > 0.5] = MUSCLE_CLASSES.index(name)
+            truth[coarse_mask(grid, image, reference == code)] = MUSCLE_CLASSES.index(name)
         found[part] = inputs, truth
     return found
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import leave_out
 import numpy as np
 import SimpleITK as sitk
-from leave_out import COARSER, EVERYTHING, OTHER_SEED, answers, coarsen
+from leave_out import COARSER, EVERYTHING, answers, coarse_mask, coarsen, held_out, without
 
 from paraspinal.models.evaluate import dice
-from paraspinal.models.ingredients import ALL_SPINE_INGREDIENTS, SpineIngredient
+from paraspinal.models.ingredients import SpineIngredient
 from paraspinal.models.network import UNet
 from paraspinal.models.preprocess import SAGITTAL_FRAME, slice_grid
 from paraspinal.models.recipes import data_folder
@@ -38,20 +38,17 @@ NEAR_MM = 12.0  # so far apart two peaks mean one body
 def trials() -> dict[str, SpineTask]:
     """Name what is left out; with the task that is left."""
     full = SpineTask()
-    return {
-        EVERYTHING: full,
-        OTHER_SEED: full,
+    sources = {
         "painted columns": replace(full, phantom_share=1.0),
         "procedural people": replace(full, phantom_share=0.0),
         "contrasts but T2w": replace(full, family="t2"),
-        "all of the following": replace(full, use=frozenset()),
-        **{str(name): replace(full, use=ALL_SPINE_INGREDIENTS - {name}) for name in SpineIngredient},
     }
+    return without(full, sources, SpineIngredient)
 
 
 def scores(network: UNet) -> leave_out.Scores:
     """Dice over all held-out samples, share of last lumbar bodies found and falsely claimed; then of real volumes."""
-    inputs, truth, heatmaps = held_out()
+    inputs, truth, heatmaps = held_out(trials()[EVERYTHING])
     found, heat = answers(network, inputs)
     result = {c.name.lower(): dice(found == c, truth == c) for c in SpineClass if c is not SpineClass.BACKGROUND}
     peaks = [(one[LAST_LUMBAR], true[LAST_LUMBAR]) for one, true in zip(heat, heatmaps, strict=True)]
@@ -81,12 +78,6 @@ def distance_mm(field: np.ndarray, where: np.ndarray) -> float:
 
 
 @cache
-def held_out() -> tuple[np.ndarray, ...]:
-    """Samples with everything, drawn once per process."""
-    return leave_out.held_out(trials()[EVERYTHING])
-
-
-@cache
 def real_people() -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
     """The labelled volumes on the grid of the trials: inputs (N, 4, H, W), bodies (N, H, W), row and column of L5."""
     data = data_folder()
@@ -96,15 +87,11 @@ def real_people() -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
     for _, image, labels in read_volumes(data, "VB"):
         grid = slice_grid(image, SAGITTAL_FRAME)
         reference = sitk.GetArrayFromImage(labels)
-        masks = []
-        for chosen in (np.isin(reference, list(REFERENCE_CODES.values())), reference == REFERENCE_CODES["L5"]):
-            mask = sitk.GetImageFromArray(chosen.astype(np.float32))
-            mask.CopyInformation(image)
-            masks.append(coarsen(grid.to_slices(mask)) > 0.5)
-        slices = grid.to_slices(image)
-        chosen = np.nonzero(masks[0].any(axis=(1, 2)))[0]
-        inputs = coarsen(network_inputs(slices, chosen))
-        found.append((inputs, masks[0][chosen], np.argwhere(masks[1])[:, 1:].mean(axis=0)))
+        bodies = coarse_mask(grid, image, np.isin(reference, list(REFERENCE_CODES.values())))
+        last = coarse_mask(grid, image, reference == REFERENCE_CODES["L5"])
+        chosen = np.nonzero(bodies.any(axis=(1, 2)))[0]
+        inputs = coarsen(network_inputs(grid.to_slices(image), chosen))
+        found.append((inputs, bodies[chosen], np.argwhere(last)[:, 1:].mean(axis=0)))
     return tuple(found)
 
 

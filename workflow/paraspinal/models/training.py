@@ -207,7 +207,7 @@ class _Run:
         self.origin = origin
         self.step = 0
         self.average = {k: v.detach().clone() for k, v in network.state_dict().items()}
-        self._initial = {k: v.clone() for k, v in self.average.items()}
+        self._start = {k: v.clone() for k, v in self.average.items() if v.is_floating_point()}
         self.optimiser = torch.optim.AdamW(
             network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
         )
@@ -229,7 +229,7 @@ class _Run:
         self.step += 1
         self._follow(self.network.state_dict(), self._decay())
         if self.step == self.schedule.steps:
-            self._follow(self._initial, 1.0 - self.schedule.start_frac)
+            self._follow(self._start, 1.0 - self.schedule.start_frac)
         return float(loss.detach())
 
     def _decay(self) -> float:
@@ -238,10 +238,10 @@ class _Run:
 
     @torch.no_grad()
     def _follow(self, weights: dict[str, Tensor], kept: float) -> None:
-        """Move the average towards ``weights``, keeping a share of it; counters are those of the network."""
-        for name, value in self.network.state_dict().items():
+        """Move the average towards ``weights``, keeping a share of it; counters are taken over."""
+        for name, value in weights.items():
             if value.is_floating_point():
-                self.average[name].lerp_(weights[name], 1.0 - kept)
+                self.average[name].lerp_(value, 1.0 - kept)
             else:
                 self.average[name].copy_(value)
 
