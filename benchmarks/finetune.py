@@ -19,19 +19,19 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from paraspinal.core.images import write_image
+from paraspinal.core.imaging.images import write_image
 from paraspinal.core.labels import label_by_name
-from paraspinal.models.atlas_bank import load_atlas_bank
 from paraspinal.models.card import Accuracy, read_card
-from paraspinal.models.cohort_cases import read_case
-from paraspinal.models.cohort_evaluate import score_image, summarise
-from paraspinal.models.cohort_sheet import COLUMNS, Role, read_sheet, read_values
-from paraspinal.models.cohort_training import FINE_TUNING, CohortPlan, train_cohort
 from paraspinal.models.engine import load_muscles
-from paraspinal.models.evaluate import MUSCLES_MODEL
-from paraspinal.models.muscle_synthesis import MUSCLE_CLASSES
-from paraspinal.models.recipes import data_folder
-from paraspinal.models.synthetic_people import synthetic_person
+from paraspinal.models.evaluation.muscles import MUSCLES_MODEL
+from paraspinal.models.own_cohort.cases import read_case
+from paraspinal.models.own_cohort.evaluate import score_image, summarise
+from paraspinal.models.own_cohort.sheet import COLUMNS, Role, read_sheet, read_values
+from paraspinal.models.own_cohort.training import FINE_TUNING, CohortPlan, train_cohort
+from paraspinal.models.synthesis.muscles.atlas_bank import load_atlas_bank
+from paraspinal.models.synthesis.muscles.people import synthetic_person
+from paraspinal.models.synthesis.muscles.task import MUSCLE_CLASSES
+from paraspinal.models.training.recipes import data_folder
 
 RESULTS = Path(__file__).with_suffix(".json")
 FIRST_PERSON = 3000  # people no other choice was made on

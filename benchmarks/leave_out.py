@@ -21,13 +21,13 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from paraspinal.models.checkpoint import read_checkpoint
-from paraspinal.models.muscle_synthesis import MuscleTask
+from paraspinal.models.input.preprocess import SliceGrid
 from paraspinal.models.network import NetworkSpec, UNet, build_network
-from paraspinal.models.preprocess import SliceGrid
-from paraspinal.models.spine_synthesis import SpineTask
-from paraspinal.models.task import Sample, Task
-from paraspinal.models.training import Schedule, draw_sample, train
+from paraspinal.models.synthesis.muscles.task import MuscleTask
+from paraspinal.models.synthesis.spine.task import SpineTask
+from paraspinal.models.training.checkpoint import read_checkpoint
+from paraspinal.models.training.loop import Schedule, draw_sample, train
+from paraspinal.models.training.task import Sample, Task
 
 COARSER = 2  # than the shipped network's pixels, along both directions
 CHANNELS = (16, 32, 64, 96)

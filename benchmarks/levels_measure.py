@@ -18,19 +18,19 @@ from pathlib import Path
 import numpy as np
 from measure import machine
 
-from paraspinal.core.images import write_image
+from paraspinal.core.imaging.images import write_image
 from paraspinal.core.labels import muscle_labels
-from paraspinal.core.schemas import SEGMENT
+from paraspinal.core.records.schemas import SEGMENT
+from paraspinal.core.records.tables import Row
+from paraspinal.core.records.work import Work
 from paraspinal.core.settings import load_settings, read_config
-from paraspinal.core.shards import Work
-from paraspinal.core.tables import Row
 from paraspinal.core.vocab import Sequence
 from paraspinal.phantom.anatomy import Anatomy
 from paraspinal.phantom.cohort import axial_grid, sagittal_grid
 from paraspinal.phantom.contrast import CONTRASTS, QUICK, Weighting, ideal_signals, label_map
 from paraspinal.phantom.parameters import AnatomyParameters
-from paraspinal.stages.levels import STAGE as LEVELS
-from paraspinal.stages.measure import STAGE as MEASURE
+from paraspinal.stages.levels.stage import STAGE as LEVELS
+from paraspinal.stages.measure.stage import STAGE as MEASURE
 
 SIZE, SPACING_MM = (400, 400, 60), (0.84, 0.84, 4.0)
 

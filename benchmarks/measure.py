@@ -22,7 +22,7 @@ from typing import Any
 
 import pydicom
 
-from paraspinal.cohort.plan import SHARD_STAGES
+from paraspinal.cohort.running.plan import SHARD_STAGES
 from paraspinal.core.settings import load_settings, read_config
 from paraspinal.phantom.cohort import write_demo_cohort
 

@@ -16,13 +16,13 @@ import leave_out
 import numpy as np
 from leave_out import EVERYTHING, answers, coarse_mask, coarsen, held_out, without
 
-from paraspinal.models.evaluate import DIXON_FOLDER, REFERENCE_CODES, dice, read_dixon
-from paraspinal.models.ingredients import Ingredient
-from paraspinal.models.muscle_synthesis import MUSCLE_CLASSES, MuscleTask
+from paraspinal.models.evaluation.muscles import DIXON_FOLDER, REFERENCE_CODES, dice, read_dixon
+from paraspinal.models.input.normalise import input_channels
+from paraspinal.models.input.preprocess import slice_grid
 from paraspinal.models.network import UNet
-from paraspinal.models.normalise import input_channels
-from paraspinal.models.preprocess import slice_grid
-from paraspinal.models.recipes import build_task, data_folder
+from paraspinal.models.synthesis.ingredients import Ingredient
+from paraspinal.models.synthesis.muscles.task import MUSCLE_CLASSES, MuscleTask
+from paraspinal.models.training.recipes import build_task, data_folder
 
 RESULTS = Path(__file__).with_suffix(".json")
 

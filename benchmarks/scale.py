@@ -27,10 +27,10 @@ from typing import Any
 from measure import machine
 from simulated import SCANS, SHARD_SIZE, add_sessions, settings_for, simulate, write_notes
 
-from paraspinal.cohort.plan import SHARD_STAGES
-from paraspinal.core.notes import note_path
+from paraspinal.cohort.running.plan import SHARD_STAGES
 from paraspinal.core.paths import SNAKEFILE
-from paraspinal.core.registry import INVENTORY_PATH, SHEET_FACTS_PATH, Registry, shard_path
+from paraspinal.core.records.notes import note_path
+from paraspinal.core.records.registry import INVENTORY_PATH, SHEET_FACTS_PATH, Registry, shard_path
 
 NEW_SESSIONS = 100
 PAPER_SESSIONS = 100_000

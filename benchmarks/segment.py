@@ -31,16 +31,16 @@ import SimpleITK as sitk
 import torch
 from measure import machine
 
-from paraspinal.cohort.runs import begin_run
-from paraspinal.core.geometry import Grid
-from paraspinal.core.images import read_image, write_image
-from paraspinal.core.registry import shard_path
-from paraspinal.core.schemas import HARMONIZE, SEGMENT
+from paraspinal.cohort.running.runs import begin_run
+from paraspinal.core.imaging.geometry import Grid
+from paraspinal.core.imaging.images import read_image, write_image
+from paraspinal.core.records.registry import shard_path
+from paraspinal.core.records.schemas import HARMONIZE, SEGMENT
+from paraspinal.core.records.tables import Row
 from paraspinal.core.settings import load_settings, read_config
-from paraspinal.core.tables import Row
 from paraspinal.models import inference
-from paraspinal.models.evaluate import MUSCLES_MODEL, dice
-from paraspinal.models.preprocess import MIN_SHAPE
+from paraspinal.models.evaluation.muscles import MUSCLES_MODEL, dice
+from paraspinal.models.input.preprocess import MIN_SHAPE
 from paraspinal.phantom.anatomy import Anatomy, sample_parameters
 from paraspinal.phantom.contrast import CONTRASTS, QUICK, Weighting, render
 

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from paraspinal.core.images import read_image
-from paraspinal.models.muscle_synthesis import SAMPLE_SHAPE, MuscleTask
-from paraspinal.models.preprocess import AXIAL_FRAME, SAGITTAL_FRAME, slice_grid
-from paraspinal.models.recipes import build_task, data_folder
-from paraspinal.models.spine_synthesis import SpineTask
-from paraspinal.models.spine_view import SHAPE
+from paraspinal.core.imaging.images import read_image
+from paraspinal.models.input.preprocess import AXIAL_FRAME, SAGITTAL_FRAME, slice_grid
+from paraspinal.models.synthesis.muscles.task import SAMPLE_SHAPE, MuscleTask
+from paraspinal.models.synthesis.spine.task import SpineTask
+from paraspinal.models.synthesis.spine.view import SHAPE
+from paraspinal.models.training.recipes import build_task, data_folder
 
 HERE = Path(__file__).parent
 ROWS, COLUMNS, SEED = 6, 8, 9_2000

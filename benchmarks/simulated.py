@@ -18,18 +18,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
-from paraspinal.cohort.plan import SHARD_STAGES, stage, stage_before
-from paraspinal.cohort.runs import RUN_CONFIG
+from paraspinal.cohort.running.plan import SHARD_STAGES, stage, stage_before
+from paraspinal.cohort.running.runs import RUN_CONFIG
 from paraspinal.core.files import sha256_file, write_text
 from paraspinal.core.levels import LUMBAR_BLOCK, STACK
-from paraspinal.core.notes import Note
-from paraspinal.core.people_schemas import COVARIATES
-from paraspinal.core.receipts import UNITS, Receipt, recipe_digest, unit_row, units_path
-from paraspinal.core.registry import INVENTORY_PATH, SHEET_FACTS_PATH, Registry, Session, shard_path
-from paraspinal.core.schemas import CONVERT, INVENTORY, MEASURE, QUALITY_SHARD, SESSION_STACKS
+from paraspinal.core.records.notes import Note
+from paraspinal.core.records.people_schemas import COVARIATES
+from paraspinal.core.records.receipts import UNITS, Receipt, recipe_digest, unit_row, units_path
+from paraspinal.core.records.registry import INVENTORY_PATH, SHEET_FACTS_PATH, Registry, Session, shard_path
+from paraspinal.core.records.schemas import CONVERT, INVENTORY, MEASURE, QUALITY_SHARD, SESSION_STACKS
+from paraspinal.core.records.shards import applied, units_of
+from paraspinal.core.records.tables import Row, Table, write_arrow
 from paraspinal.core.settings import Settings, load_settings, read_config
-from paraspinal.core.shards import applied, units_of
-from paraspinal.core.tables import Row, Table, write_arrow
 from paraspinal.core.vocab import FiMethod, LevelScheme, Muscle, Side
 
 SHARD_SIZE = 32

@@ -18,15 +18,15 @@ import numpy as np
 import SimpleITK as sitk
 from leave_out import COARSER, EVERYTHING, answers, coarse_mask, coarsen, held_out, without
 
-from paraspinal.models.evaluate import dice
-from paraspinal.models.ingredients import SpineIngredient
+from paraspinal.models.evaluation.muscles import dice
+from paraspinal.models.evaluation.spine import REFERENCE_CODES, VERTEBRAE_FOLDER, read_volumes
+from paraspinal.models.input.preprocess import SAGITTAL_FRAME, slice_grid
+from paraspinal.models.input.spine_input import PIXEL_MM, SpineClass, network_inputs
 from paraspinal.models.network import UNet
-from paraspinal.models.preprocess import SAGITTAL_FRAME, slice_grid
-from paraspinal.models.recipes import data_folder
-from paraspinal.models.spine_evaluate import REFERENCE_CODES, VERTEBRAE_FOLDER, read_volumes
-from paraspinal.models.spine_input import PIXEL_MM, SpineClass, network_inputs
-from paraspinal.models.spine_synthesis import SpineTask
-from paraspinal.models.spine_view import HEATMAP_NAMES
+from paraspinal.models.synthesis.ingredients import SpineIngredient
+from paraspinal.models.synthesis.spine.task import SpineTask
+from paraspinal.models.synthesis.spine.view import HEATMAP_NAMES
+from paraspinal.models.training.recipes import data_folder
 
 RESULTS = Path(__file__).with_suffix(".json")
 LAST_LUMBAR = HEATMAP_NAMES.index("last_lumbar")

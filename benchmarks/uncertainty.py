@@ -18,12 +18,12 @@ import numpy as np
 import SimpleITK as sitk
 
 from paraspinal.core.errors import DataError
-from paraspinal.models.atlas_bank import load_atlas_bank
-from paraspinal.models.corrupted import CORRUPTIONS, WRONG_BODIES, wrong_body
-from paraspinal.models.evaluate import MUSCLES_MODEL, dice
+from paraspinal.models.evaluation.muscles import MUSCLES_MODEL, dice
 from paraspinal.models.inference import MuscleSegmenter, load_model
-from paraspinal.models.recipes import data_folder
-from paraspinal.models.synthetic_people import SyntheticPerson, synthetic_person
+from paraspinal.models.synthesis.corrupted import CORRUPTIONS, WRONG_BODIES, wrong_body
+from paraspinal.models.synthesis.muscles.atlas_bank import load_atlas_bank
+from paraspinal.models.synthesis.muscles.people import SyntheticPerson, synthetic_person
+from paraspinal.models.training.recipes import data_folder
 
 SEED = 9_1000
 FIRST_PERSON = 1000  # people no other choice was made on

@@ -18,7 +18,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from report_factory import empty_results, rich_results
 
-from paraspinal.stages.report import write_report
+from paraspinal.stages.report.stage import write_report
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [

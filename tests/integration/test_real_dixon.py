@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paraspinal.core.images import array_of, read_image
+from paraspinal.core.imaging.images import array_of, read_image
 from paraspinal.core.paths import PROJECT
 from paraspinal.phantom.from_nifti import write_dixon_as_dicom
 

@@ -12,10 +12,10 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, generate_uid
 
-from paraspinal.core.registry import shard_path
-from paraspinal.core.schemas import INVENTORY, SESSION_STACKS
+from paraspinal.core.records.registry import shard_path
+from paraspinal.core.records.schemas import INVENTORY, SESSION_STACKS
+from paraspinal.core.records.tables import Row
 from paraspinal.core.settings import Settings, load_settings, read_config
-from paraspinal.core.tables import Row
 from paraspinal.stages.ingest import IngestSummary, ingest
 
 ROWS, COLUMNS = 12, 16

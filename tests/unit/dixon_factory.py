@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from paraspinal.core.geometry import Grid
+from paraspinal.core.imaging.geometry import Grid
 from paraspinal.phantom.anatomy import Anatomy, sample_parameters
 from paraspinal.phantom.contrast import CONTRASTS, QUICK, Weighting, add_noise, bias_field, ideal_signals, texture
 from paraspinal.stages.harmonize.integrity import Finding, Pair, check_pair

@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from paraspinal.models.nnunet_network import NnUNet, NnUNetSpec
+from paraspinal.models.external.nnunet_network import NnUNet, NnUNetSpec
 
 SEED_LABELS = {"background": 0, "ES_R": 1, "MF_R": 2, "MF_L": 3, "ES_L": 4}
 """Two muscles with their sides, as a group might have named and numbered them."""
@@ -84,7 +84,7 @@ def nnunet_folder(
     configuration: str = "3d_fullres",
 ) -> Path:
     """Write a result folder with random but fixed weights, and the leftovers real checkpoints carry."""
-    from paraspinal.models.nnunet_plans import read_plans
+    from paraspinal.models.external.nnunet_plans import read_plans
 
     plans = plans or nnunet_plans(configuration)
     dataset = {

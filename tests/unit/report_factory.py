@@ -9,12 +9,12 @@ from pathlib import Path
 
 import yaml
 
-from paraspinal.cohort.dictionary import write_dictionary
-from paraspinal.cohort.people import INVENTORY_READ, participants
-from paraspinal.core.people_schemas import COVARIATES
-from paraspinal.core.schemas import COHORT_TABLES, INVENTORY
+from paraspinal.cohort.tables.dictionary import write_dictionary
+from paraspinal.cohort.tables.people import INVENTORY_READ, participants
+from paraspinal.core.records.people_schemas import COVARIATES
+from paraspinal.core.records.schemas import COHORT_TABLES, INVENTORY
+from paraspinal.core.records.tables import Row, write_arrow
 from paraspinal.core.settings import load_settings, read_config
-from paraspinal.core.tables import Row, write_arrow
 from paraspinal.core.vocab import FiMethod, Muscle, Reason, Side
 
 VERTEBRAE = ("L1", "L2", "L3", "L4", "L5")

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from paraspinal.core.geometry import Grid
-from paraspinal.core.images import write_image
+from paraspinal.core.imaging.geometry import Grid
+from paraspinal.core.imaging.images import write_image
 from paraspinal.core.labels import muscle_labels
-from paraspinal.core.schemas import SEGMENT
+from paraspinal.core.records.schemas import SEGMENT
+from paraspinal.core.records.shards import Stage
+from paraspinal.core.records.tables import Row
+from paraspinal.core.records.work import Work
 from paraspinal.core.settings import load_settings, read_config
-from paraspinal.core.shards import Stage, Work
-from paraspinal.core.tables import Row
 from paraspinal.core.vocab import Muscle, Side
 
 SCAN_ID = "sub-abcdefghijkl_ses-abcdefghij_acq-one_T1w"

@@ -13,10 +13,10 @@ import SimpleITK as sitk
 from dicom_factory import save, series, settings_for
 
 from paraspinal.cli.main import DATA_ERROR_EXIT, main
-from paraspinal.cohort.engine import _failure
+from paraspinal.cohort.running.engine import _failure
 from paraspinal.core import errors
 from paraspinal.core.errors import ParaspinalError, error_line
-from paraspinal.core.schemas import INVENTORY
+from paraspinal.core.records.schemas import INVENTORY
 from paraspinal.stages.ingest import ingest
 
 

@@ -12,11 +12,11 @@ from dicom_factory import run, save, series, settings_for
 from foreign_factory import bundle_folder, lumpy_image, nnunet_folder
 
 from paraspinal.cli.main import main
-from paraspinal.core.images import read_image, write_image
-from paraspinal.core.registry import shard_path
-from paraspinal.core.schemas import SEGMENT
-from paraspinal.core.shards import run_shard
-from paraspinal.core.tables import Row
+from paraspinal.core.imaging.images import read_image, write_image
+from paraspinal.core.records.registry import shard_path
+from paraspinal.core.records.schemas import SEGMENT
+from paraspinal.core.records.shards import run_shard
+from paraspinal.core.records.tables import Row
 from paraspinal.models.registry import find, list_models
 from paraspinal.stages import convert, harmonize, segment
 

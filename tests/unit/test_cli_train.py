@@ -9,12 +9,13 @@ import pytest
 from dicom_factory import settings_for
 
 from paraspinal.cli.main import main
-from paraspinal.cohort.discretion import hidden_paths, passed_on
-from paraspinal.cohort.plan import train_params, trained_tasks
-from paraspinal.cohort.runs import RUN_CONFIG, begin_run
-from paraspinal.models import cohort_training, recipes
-from paraspinal.models.cohort_sheet import Role
+from paraspinal.cohort.running.log_redaction import hidden_paths, passed_on
+from paraspinal.cohort.running.plan import train_params, trained_tasks
+from paraspinal.cohort.running.runs import RUN_CONFIG, begin_run
+from paraspinal.models.own_cohort import training as cohort_training
+from paraspinal.models.own_cohort.sheet import Role
 from paraspinal.models.registry import list_models
+from paraspinal.models.training import recipes
 
 CPU = {"threads": 1, "workers": 0, "device": "cpu"}
 

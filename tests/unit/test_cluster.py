@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from paraspinal.cli import main
-from paraspinal.cohort.leftovers import cancel_leftovers
+from paraspinal.cohort.running.orphaned_jobs import cancel_leftovers
 from paraspinal.core.paths import PROJECT
 
 PROFILES = PROJECT / "workflow" / "profiles"

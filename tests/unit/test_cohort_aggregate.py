@@ -12,15 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from paraspinal.cohort.aggregate import aggregate
-from paraspinal.cohort.dictionary import dictionary
-from paraspinal.cohort.outliers import Limits
-from paraspinal.cohort.parts import _covered, explode
+from paraspinal.cohort.tables.aggregate import aggregate
+from paraspinal.cohort.tables.dictionary import dictionary
+from paraspinal.cohort.tables.outliers import Limits
+from paraspinal.cohort.tables.shard_to_cohort import _covered, explode
 from paraspinal.core.errors import CircuitBreakerError, ResultsError
-from paraspinal.core.registry import Registry, shard_path
-from paraspinal.core.schemas import COHORT_TABLES, CONVERT, INVENTORY, LEVELS_SHARD, MEASURE, QUALITY_SHARD
+from paraspinal.core.records.registry import Registry, shard_path
+from paraspinal.core.records.schemas import COHORT_TABLES, CONVERT, INVENTORY, LEVELS_SHARD, MEASURE, QUALITY_SHARD
+from paraspinal.core.records.tables import Row, Table
 from paraspinal.core.settings import BreakerSettings
-from paraspinal.core.tables import Row, Table
 from paraspinal.core.vocab import FiMethod, LevelScheme, Light, Reason, Status
 
 BREAKER = BreakerSettings(max_failed_frac=0.1, min_items=20)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from dicom_factory import settings_for
 
-from paraspinal.cohort.discretion import Discretion, passed_on
+from paraspinal.cohort.running.log_redaction import Discretion, passed_on
 
 
 @pytest.fixture

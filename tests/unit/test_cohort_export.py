@@ -15,8 +15,15 @@ import pytest
 from report_factory import DIXON_METHODS, CohortFactory, rich_results
 
 from paraspinal.cli.main import main
-from paraspinal.cohort.export import CODEBOOK, MAX_LABEL, codebook, export, export_partitioned, export_with_codebook
-from paraspinal.cohort.wide import (
+from paraspinal.cohort.tables.export import (
+    CODEBOOK,
+    MAX_LABEL,
+    codebook,
+    export,
+    export_partitioned,
+    export_with_codebook,
+)
+from paraspinal.cohort.tables.wide import (
     DEFAULT_MEASURES,
     MAX_NAME,
     METHODS,
@@ -31,8 +38,8 @@ from paraspinal.cohort.wide import (
 )
 from paraspinal.core.errors import ConfigError
 from paraspinal.core.levels import all_levels
-from paraspinal.core.schemas import COHORT_TABLES
-from paraspinal.core.tables import Column
+from paraspinal.core.records.schemas import COHORT_TABLES
+from paraspinal.core.records.tables import Column
 from paraspinal.core.vocab import FiMethod, LevelScheme, Muscle, Sequence, Side
 
 EVIL = (

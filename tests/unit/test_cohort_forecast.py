@@ -8,12 +8,12 @@ import pytest
 from simulated import add_sessions, settings_for
 
 from paraspinal.cli.main import main
-from paraspinal.cohort.forecast import Forecast, forecast
-from paraspinal.cohort.plan import SHARD_STAGES
-from paraspinal.cohort.what_if import what_if
+from paraspinal.cohort.asking.rerun_estimate import Forecast, forecast
+from paraspinal.cohort.asking.run_plan import what_if
+from paraspinal.cohort.running.plan import SHARD_STAGES
 from paraspinal.core.errors import ConfigError
-from paraspinal.core.receipts import UNITS, units_path
-from paraspinal.core.registry import shard_path
+from paraspinal.core.records.receipts import UNITS, units_path
+from paraspinal.core.records.registry import shard_path
 from paraspinal.core.settings import Settings
 
 SESSIONS, NEW = 40, 30

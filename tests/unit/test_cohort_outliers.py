@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from paraspinal.cohort.outliers import Limits, outliers, with_outliers
-from paraspinal.core.schemas import FLAG, METRIC
+from paraspinal.cohort.tables.outliers import Limits, outliers, with_outliers
+from paraspinal.core.records.schemas import FLAG, METRIC
 
 LIMITS = Limits(max_robust_z=3.5, min_peers=20)
 

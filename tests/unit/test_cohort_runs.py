@@ -14,8 +14,8 @@ import pytest
 import yaml
 from dicom_factory import settings_for
 
-from paraspinal.cohort import runs
-from paraspinal.cohort.runs import RUN_CONFIG, begin_run, holder, private_run_file, run_lock, settings_of
+from paraspinal.cohort.running import runs
+from paraspinal.cohort.running.runs import RUN_CONFIG, begin_run, holder, private_run_file, run_lock, settings_of
 from paraspinal.core.errors import ConfigError, ResultsError
 
 SHEETS = {

@@ -13,13 +13,13 @@ from rich.console import Console
 from simulated import SCANS, SERIES
 
 from paraspinal.cli.main import main
-from paraspinal.cohort import status as module
-from paraspinal.cohort import watch
-from paraspinal.cohort.costs import costs
-from paraspinal.cohort.runs import holder, run_lock
-from paraspinal.cohort.status import StageStatus, Watched, status
-from paraspinal.core.notes import Progress, note_path, write_progress
-from paraspinal.core.registry import shard_path
+from paraspinal.cohort.asking import status as module
+from paraspinal.cohort.asking import watch
+from paraspinal.cohort.asking.costs import costs
+from paraspinal.cohort.asking.status import StageStatus, Watched, status
+from paraspinal.cohort.running.runs import holder, run_lock
+from paraspinal.core.records.notes import Progress, note_path, write_progress
+from paraspinal.core.records.registry import shard_path
 
 SESSIONS = 40
 

@@ -12,11 +12,11 @@ import pytest
 from simulated import SCANS, SERIES
 
 from paraspinal.cli.main import main
-from paraspinal.cohort.hints import HINTS, hint
-from paraspinal.cohort.why import why
+from paraspinal.cohort.asking.hints import HINTS, hint
+from paraspinal.cohort.asking.why import why
 from paraspinal.core.errors import InputError
-from paraspinal.core.receipts import Activity, Receipt, receipt_path
-from paraspinal.core.registry import INVENTORY_PATH, Registry, shard_path
+from paraspinal.core.records.receipts import Activity, Receipt, receipt_path
+from paraspinal.core.records.registry import INVENTORY_PATH, Registry, shard_path
 from paraspinal.core.vocab import Reason
 
 

@@ -16,12 +16,12 @@ import pytest
 import SimpleITK as sitk
 from dicom_factory import enhanced, pixels, run, save, series, settings_for
 
-from paraspinal.core import archives
-from paraspinal.core.archive_bounds import Member
-from paraspinal.core.registry import shard_path
-from paraspinal.core.schemas import CONVERT
-from paraspinal.core.shards import run_shard
-from paraspinal.core.tables import Row
+from paraspinal.core.archives import files as archives
+from paraspinal.core.archives.bounds import Member
+from paraspinal.core.records.registry import shard_path
+from paraspinal.core.records.schemas import CONVERT
+from paraspinal.core.records.shards import run_shard
+from paraspinal.core.records.tables import Row
 from paraspinal.stages.convert import STAGE
 
 

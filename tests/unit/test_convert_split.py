@@ -24,10 +24,10 @@ from pydicom.uid import (
 )
 
 from paraspinal.core.errors import DataError
-from paraspinal.core.registry import shard_path
-from paraspinal.core.schemas import CONVERT
-from paraspinal.core.shards import run_shard
-from paraspinal.core.tables import Row
+from paraspinal.core.records.registry import shard_path
+from paraspinal.core.records.schemas import CONVERT
+from paraspinal.core.records.shards import run_shard
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import Reason
 from paraspinal.stages.convert import STAGE
 from paraspinal.stages.convert.split import write_slices

@@ -31,12 +31,12 @@ from pydicom.uid import (
 )
 
 from paraspinal.core.errors import DataError, ResultsError
-from paraspinal.core.geometry import Grid, same_grid
 from paraspinal.core.identity import BidsName
-from paraspinal.core.registry import shard_path
-from paraspinal.core.schemas import CONVERT
-from paraspinal.core.shards import Tally, run_shard
-from paraspinal.core.tables import Row
+from paraspinal.core.imaging.geometry import Grid, same_grid
+from paraspinal.core.records.registry import shard_path
+from paraspinal.core.records.schemas import CONVERT
+from paraspinal.core.records.shards import Tally, run_shard
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import Reason
 from paraspinal.stages.convert import STAGE
 from paraspinal.stages.convert import stage as convert_stage

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from paraspinal.core.ahead import AHEAD, in_order
+from paraspinal.core.ordered_thread_map import AHEAD, in_order
 
 
 def test_results_come_in_order_whoever_is_first() -> None:

@@ -17,9 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from paraspinal.core import archive_bounds as bounds
-from paraspinal.core import archive_tar, archive_zip, archives
-from paraspinal.core.archive_bounds import Member
+from paraspinal.core.archives import bounds
+from paraspinal.core.archives import files as archives
+from paraspinal.core.archives import tar as archive_tar
+from paraspinal.core.archives import zip as archive_zip
+from paraspinal.core.archives.bounds import Member
 from paraspinal.core.errors import DataError
 from paraspinal.core.vocab import Reason
 

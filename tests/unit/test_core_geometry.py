@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
-from paraspinal.core.geometry import Grid, plane_of, plane_tilt_deg, same_grid, tilt_deg
+from paraspinal.core.imaging.geometry import Grid, plane_of, plane_tilt_deg, same_grid, tilt_deg
 from paraspinal.core.vocab import Plane
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from paraspinal.core.images import array_of, read_image, write_image
+from paraspinal.core.imaging.images import array_of, read_image, write_image
 
 
 @contextmanager

@@ -10,16 +10,18 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from paraspinal.core import digest, notes, shards
-from paraspinal.core.columns import KEYS, STATE
 from paraspinal.core.errors import CircuitBreakerError, DataError, ModelError
 from paraspinal.core.files import sha256_file, write_text
-from paraspinal.core.notes import Progress, mark_of, note_path, read_progress
-from paraspinal.core.receipts import UNITS, Receipt, receipt_path, units_path
-from paraspinal.core.registry import Registry, shard_path
+from paraspinal.core.records import digest, notes, shards
+from paraspinal.core.records.columns import KEYS, STATE
+from paraspinal.core.records.items import per_item
+from paraspinal.core.records.notes import Progress, mark_of, note_path, read_progress
+from paraspinal.core.records.receipts import UNITS, Receipt, receipt_path, units_path
+from paraspinal.core.records.registry import Registry, shard_path
+from paraspinal.core.records.shards import Stage, run_shard
+from paraspinal.core.records.tables import Column, Row, Table
+from paraspinal.core.records.work import Work
 from paraspinal.core.settings import Settings, load_settings, read_config
-from paraspinal.core.shards import Stage, Work, per_item, run_shard
-from paraspinal.core.tables import Column, Row, Table
 from paraspinal.core.vocab import Reason
 
 ITEM = Column("item", pa.string(), "item")

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from paraspinal.core import schemas
-from paraspinal.core.tables import Column, Table
+from paraspinal.core.records import schemas
+from paraspinal.core.records.tables import Column, Table
 
 TABLE = Table(
     "t",

@@ -148,7 +148,7 @@ def test_every_stage_finds_its_imports_in_its_environment() -> None:
     rules = _rules()
     assert len(rules) == 9
     for stage, env in rules.items():
-        home = PACKAGE / "cohort" / "aggregate.py" if stage == "aggregate" else PACKAGE / "stages" / stage
+        home = PACKAGE / "cohort" / "tables" / "aggregate.py" if stage == "aggregate" else PACKAGE / "stages" / stage
         starts = [home] if home.suffix else sorted(home.rglob("*.py")) or [home.with_suffix(".py")]
         missing = _distributions(_reached(starts)) - set(_conda(PROJECT / env))
         assert missing == set(), f"{stage} in {env}"
@@ -172,7 +172,7 @@ def _reached(starts: list[Path]) -> set[str]:
     seen: set[Path] = set()
     modules: set[str] = set()
     todo = [(p, False) for p in starts] + [
-        (PACKAGE / p, True) for p in ("__main__.py", "cli/main.py", "cohort/jobs.py")
+        (PACKAGE / p, True) for p in ("__main__.py", "cli/main.py", "cohort/running/jobs.py")
     ]
     while todo:
         path, is_top_only = todo.pop()

@@ -11,10 +11,10 @@ import pytest
 from dicom_factory import AXIAL, CORONAL, SAGITTAL, run, save, series, settings_for, shard_rows, uid
 from test_harmonize_integrity import SPACING, body
 
-from paraspinal.core.registry import shard_path
-from paraspinal.core.schemas import CONVERT, HARMONIZE
-from paraspinal.core.shards import run_shard
-from paraspinal.core.tables import Row
+from paraspinal.core.records.registry import shard_path
+from paraspinal.core.records.schemas import CONVERT, HARMONIZE
+from paraspinal.core.records.shards import run_shard
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import Status
 from paraspinal.stages import convert, harmonize
 from paraspinal.stages.harmonize.pairing import dixon_sets, is_one_grid

@@ -1,4 +1,4 @@
-"""The walls between rooms, checked on the imports themselves."""
+"""The walls between rooms and their faces, checked on the imports themselves."""
 
 from __future__ import annotations
 
@@ -53,6 +53,30 @@ def test_walls(path: Path) -> None:
         assert "argparse" not in tops, "only the command line touches argv"
 
 
+def face(package: str) -> set[str]:
+    """What a room shows of itself: the names in ``__all__`` of its ``__init__``."""
+    tree = ast.parse((PACKAGE.parent.joinpath(*package.split(".")) / "__init__.py").read_text())
+    lists = [n.value for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__all__"]
+    return set(ast.literal_eval(lists[0])) if lists else set()
+
+
+def is_package(name: str) -> bool:
+    return (PACKAGE.parent.joinpath(*name.split(".")) / "__init__.py").is_file()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_room_is_entered_through_its_face(path: Path) -> None:
+    own = ".".join(("paraspinal", *path.relative_to(PACKAGE).parent.parts))
+    for name in imports(path):
+        parts = name.split(".")
+        for depth in range(2, len(parts)):
+            package = ".".join(parts[:depth])
+            if not is_package(package):
+                break
+            if own != package and not own.startswith(f"{package}."):
+                assert parts[depth] in face(package), f"{name}: {parts[depth]} is inside {package}"
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_a_module_can_be_held_in_mind(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 400
@@ -63,7 +87,7 @@ def test_package_imports_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     import subprocess
     import sys
 
-    rooms = "paraspinal.cohort.plan, paraspinal.cohort.aggregate, paraspinal.models.registry"
+    rooms = "paraspinal.cohort.running.plan, paraspinal.cohort.tables.aggregate, paraspinal.models.registry"
     code = f"import sys, {rooms}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

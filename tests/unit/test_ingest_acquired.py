@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from test_ingest_nifti import write as write_nifti
 
-from paraspinal.stages.ingest.acquired import common_values, second_of
+from paraspinal.stages.ingest.stacking.acquired import common_values, second_of
 
 
 @pytest.mark.parametrize(

@@ -18,15 +18,15 @@ import pytest
 from dicom_factory import enhanced, instance, outcome, pixels, run, save, series, settings_for
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from paraspinal.core import archive_bounds as bounds
-from paraspinal.core import archives
-from paraspinal.core.tables import Row
+from paraspinal.core.archives import bounds
+from paraspinal.core.archives import files as archives
+from paraspinal.core.records.tables import Row
 from paraspinal.stages.ingest.reading import archive_file
 from paraspinal.stages.ingest.reading.archive_file import read_archive
 from paraspinal.stages.ingest.reading.dicom_file import read_dicom
 from paraspinal.stages.ingest.reading.walk import Found
-from paraspinal.stages.ingest.stacks import pixel_hash
-from paraspinal.stages.ingest.stock import Piece
+from paraspinal.stages.ingest.stacking.stack_store import Piece
+from paraspinal.stages.ingest.stacking.stacks import pixel_hash
 
 GOOD = ("ok", None, 6)
 

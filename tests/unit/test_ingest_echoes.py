@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from dicom_factory import run, save, series
 
-from paraspinal.core.geometry import Grid
+from paraspinal.core.imaging.geometry import Grid
 from paraspinal.core.vocab import DixonPart, Sequence
 from paraspinal.stages.ingest.kinds.echoes import EchoImage, by_echo
 from paraspinal.stages.ingest.kinds.sequence import contrast_of

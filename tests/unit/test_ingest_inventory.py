@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paraspinal.core.tables import Row
+from paraspinal.core.records.tables import Row
 from paraspinal.stages.ingest.inventory import overview, short_stacks
 
 

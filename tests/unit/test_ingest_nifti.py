@@ -12,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 from dicom_factory import outcome, run
 
-from paraspinal.core.geometry import Grid, same_grid
+from paraspinal.core.imaging.geometry import Grid, same_grid
 from paraspinal.stages.ingest.reading.nifti_header import permuted, read_grid, slice_order
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)

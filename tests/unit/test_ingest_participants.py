@@ -8,15 +8,15 @@ import pyarrow as pa
 import pytest
 from dicom_factory import save, series, settings_for
 
-from paraspinal.cohort.people import INVENTORY_READ, participants
+from paraspinal.cohort.tables.people import INVENTORY_READ, participants
 from paraspinal.core.errors import ConfigError
 from paraspinal.core.identity import Identity
-from paraspinal.core.people_schemas import COVARIATES
-from paraspinal.core.registry import SHEET_FACTS_PATH
-from paraspinal.core.schemas import INVENTORY
-from paraspinal.core.tables import Row
+from paraspinal.core.records.people_schemas import COVARIATES
+from paraspinal.core.records.registry import SHEET_FACTS_PATH
+from paraspinal.core.records.schemas import INVENTORY
+from paraspinal.core.records.tables import Row
 from paraspinal.stages.ingest import ingest
-from paraspinal.stages.ingest.participants import facts_of, load_participants
+from paraspinal.stages.ingest.identity.participants import facts_of, load_participants
 
 KEY = Identity(bytes(range(32)))
 

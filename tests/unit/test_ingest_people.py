@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paraspinal.core.identity import KEY_BYTES, Identity
-from paraspinal.core.tables import Row
-from paraspinal.stages.ingest.people_sheet import PeopleSheet
-from paraspinal.stages.ingest.who import Who, claim_of, day_of, stated
+from paraspinal.core.records.tables import Row
+from paraspinal.stages.ingest.identity.people_sheet import PeopleSheet
+from paraspinal.stages.ingest.identity.subject_identity import Who, claim_of, day_of, stated
 
 JANE = {"PatientName": "Doe^Jane", "PatientBirthDate": "19700102"}
 JOHN = {"PatientName": "Roe^John", "PatientBirthDate": "19650304"}

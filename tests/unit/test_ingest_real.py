@@ -12,9 +12,9 @@ from dicom_factory import run, settings_for
 from test_harmonize_stage import scans_of
 
 from paraspinal.core.paths import PROJECT
-from paraspinal.core.registry import Registry, shard_path
-from paraspinal.core.schemas import CONVERT, HARMONIZE
-from paraspinal.core.shards import run_shard
+from paraspinal.core.records.registry import Registry, shard_path
+from paraspinal.core.records.schemas import CONVERT, HARMONIZE
+from paraspinal.core.records.shards import run_shard
 from paraspinal.core.vocab import Status
 from paraspinal.stages import convert, harmonize
 

@@ -13,9 +13,9 @@ import pytest
 from dicom_factory import instance, run, save, series, settings_for, shard_rows, uid
 
 from paraspinal.core.errors import InputError, ParaspinalError, ResultsError
-from paraspinal.core.registry import Registry, shard_path
-from paraspinal.core.schemas import CONVERT, HARMONIZE
-from paraspinal.core.shards import run_shard
+from paraspinal.core.records.registry import Registry, shard_path
+from paraspinal.core.records.schemas import CONVERT, HARMONIZE
+from paraspinal.core.records.shards import run_shard
 from paraspinal.stages import convert, harmonize
 from paraspinal.stages.ingest import ingest
 from paraspinal.stages.ingest.reading.walk import walk
@@ -384,7 +384,7 @@ def test_errors_name_no_path(tmp_path: Path) -> None:
 def test_progress_is_shown_while_headers_are_read_and_gone_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from paraspinal.cohort.status import header_pass
+    from paraspinal.cohort.asking.status import header_pass
     from paraspinal.stages.ingest import progress
 
     monkeypatch.setattr(progress, "EVERY_SECONDS", 0.0)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from dicom_factory import AXIAL, CORONAL, SAGITTAL, instance, outcome, run, save, series, settings_for, uid
 
-from paraspinal.cohort.plan import stage_params
+from paraspinal.cohort.running.plan import stage_params
 from paraspinal.core.errors import ConfigError
-from paraspinal.core.tables import Row
+from paraspinal.core.records.tables import Row
 from paraspinal.stages.ingest import ingest
 from paraspinal.stages.ingest.sheets import load_sheets
 

@@ -11,10 +11,10 @@ from scan_factory import grid_of, lumbar_spine, rods, run, save, scan_row, spine
 
 from paraspinal.core.errors import ConfigError
 from paraspinal.core.levels_sheet import HandLevel, HandLevels, load_levels_sheet, unmet
-from paraspinal.core.tables import Row
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import Side
-from paraspinal.stages.levels import STAGE
-from paraspinal.stages.measure import STAGE as MEASURE
+from paraspinal.stages.levels.stage import STAGE
+from paraspinal.stages.measure.stage import STAGE as MEASURE
 
 STACK_ID, SERIES_ID = "abcdefghij", "ji765432ab"
 IDS = {"stack_ids": [STACK_ID], "series_id": SERIES_ID}

@@ -10,14 +10,14 @@ import pytest
 import SimpleITK as sitk
 from scan_factory import grid_of, lumbar_spine, run, save, scan_row, spine_row, work_in
 
-from paraspinal.core.geometry import Grid
+from paraspinal.core.imaging.geometry import Grid
 from paraspinal.phantom.anatomy import Anatomy
 from paraspinal.phantom.cohort import axial_grid, sagittal_grid
 from paraspinal.phantom.contrast import CONTRASTS, QUICK, Weighting, add_noise, ideal_signals
 from paraspinal.phantom.parameters import AnatomyParameters
-from paraspinal.stages.levels import STAGE
 from paraspinal.stages.levels.motion import shift_mm
-from paraspinal.stages.quality.judge import flags_of_levels
+from paraspinal.stages.levels.stage import STAGE
+from paraspinal.stages.quality.assess import flags_of_levels
 
 WITHIN_MM = 1.5
 

@@ -8,8 +8,8 @@ import pytest
 from scan_factory import grid_of, lumbar_spine, run, scan_row, spine_row, vertebra, work_in
 
 from paraspinal.core.levels import LevelKind, all_levels, disc_between, level_by_name
-from paraspinal.core.tables import Row
-from paraspinal.stages.levels import STAGE
+from paraspinal.core.records.tables import Row
+from paraspinal.stages.levels.stage import STAGE
 
 
 def levels(tmp_path: Path, *rows: Row) -> list[Row]:

@@ -12,7 +12,7 @@ import pytest
 from report_factory import rich_results
 
 from paraspinal.core.paths import PROJECT
-from paraspinal.core.schemas import COHORT_TABLES
+from paraspinal.core.records.schemas import COHORT_TABLES
 
 PAGES = ("config/README.md", "README.md")
 BLOCK = re.compile(r"^```(python|sql)\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
@@ -64,7 +64,7 @@ def test_pandas_and_duckdb_agree(cohort: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_every_table_and_part_of_a_name_is_in_the_manual() -> None:
-    from paraspinal.cohort.wide import METHODS, MUSCLES, SCHEMES, SEQUENCES, SIDES
+    from paraspinal.cohort.tables.wide import METHODS, MUSCLES, SCHEMES, SEQUENCES, SIDES
 
     manual = (PROJECT / PAGES[0]).read_text(encoding="utf-8")
     for table in COHORT_TABLES:

@@ -10,9 +10,9 @@ import pytest
 from scan_factory import grid_of, lumbar_spine, rods, run, save, scan_row, spine_row, work_in
 
 from paraspinal.core.vocab import Side
-from paraspinal.stages.levels import STAGE as LEVELS
-from paraspinal.stages.measure import STAGE as MEASURE
-from paraspinal.stages.measure.doubt import level_doubt, slice_doubts
+from paraspinal.stages.levels.stage import STAGE as LEVELS
+from paraspinal.stages.measure.outline_disagreement import level_doubt, slice_doubts
+from paraspinal.stages.measure.stage import STAGE as MEASURE
 
 
 def uncertainty(values: list[float | None]) -> list[dict]:

@@ -9,17 +9,17 @@ import SimpleITK as sitk
 from scan_factory import grid_of, rods, run, save, scan_row, work_in, world
 from scipy import ndimage
 
-from paraspinal.core.geometry import Grid
+from paraspinal.core.imaging.geometry import Grid
+from paraspinal.core.imaging.subcutaneous import subcutaneous_fat_intensity
 from paraspinal.core.labels import muscle_labels
-from paraspinal.core.subcutaneous import subcutaneous_fat_intensity
-from paraspinal.core.tables import Row
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import FiMethod, Muscle, Side
-from paraspinal.stages.levels import STAGE as LEVELS
-from paraspinal.stages.measure import STAGE as MEASURE
-from paraspinal.stages.measure import fat_dixon
-from paraspinal.stages.measure.fat import profile_of
-from paraspinal.stages.measure.mixture import fit
+from paraspinal.stages.levels.stage import STAGE as LEVELS
+from paraspinal.stages.measure.fat import dixon as fat_dixon
+from paraspinal.stages.measure.fat.mixture import fit
+from paraspinal.stages.measure.fat.profile import profile_of
 from paraspinal.stages.measure.regions import Edge, regions_of
+from paraspinal.stages.measure.stage import STAGE as MEASURE
 
 DATA = Path(os.environ.get("PARASPINAL_DATA", Path(__file__).parents[2] / "../shared/data"))
 RADII = {Side.LEFT: 16.0, Side.RIGHT: 15.0}

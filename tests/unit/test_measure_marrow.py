@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paraspinal.core.geometry import Grid
-from paraspinal.stages.measure import _judged_by_marrow
-from paraspinal.stages.measure.marrow import marrow_ff_frac
+from paraspinal.core.imaging.geometry import Grid
+from paraspinal.stages.measure.fat.marrow import marrow_ff_frac
+from paraspinal.stages.measure.stage import _judged_by_marrow
 
 AXES = np.array([[1.0, 0.0, 0.0], [0.0, 0.98, -0.2], [0.0, 0.2, 0.98]])
 

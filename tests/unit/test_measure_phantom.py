@@ -14,8 +14,8 @@ from paraspinal.phantom.cohort import axial_grid
 from paraspinal.phantom.contrast import label_map
 from paraspinal.phantom.parameters import AnatomyParameters, per_muscle
 from paraspinal.phantom.truth import truth
-from paraspinal.stages.levels import STAGE as LEVELS
-from paraspinal.stages.measure import STAGE as MEASURE
+from paraspinal.stages.levels.stage import STAGE as LEVELS
+from paraspinal.stages.measure.stage import STAGE as MEASURE
 
 BACK = [Muscle.MULTIFIDUS, Muscle.ERECTOR_SPINAE]
 KEYS = ["muscle", "side", "level", "level_scheme"]

@@ -19,11 +19,11 @@ from scan_factory import (
     world,
 )
 
-from paraspinal.core.geometry import Grid
-from paraspinal.core.tables import Row
+from paraspinal.core.imaging.geometry import Grid
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import Muscle, Side
-from paraspinal.stages.levels import STAGE as LEVELS
-from paraspinal.stages.measure import STAGE as MEASURE
+from paraspinal.stages.levels.stage import STAGE as LEVELS
+from paraspinal.stages.measure.stage import STAGE as MEASURE
 
 LEFT_MM, RIGHT_MM = 20.0, 16.0
 RADIUS_MM = {Side.LEFT: LEFT_MM, Side.RIGHT: RIGHT_MM}

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from paraspinal.models.batches import Array, Batcher
 from paraspinal.models.inference import LoadedModel, _forward, predict_slices
-from paraspinal.models.muscles_card import muscles_card
+from paraspinal.models.input.batches import Array, Batcher
 from paraspinal.models.network import NetworkSpec, build_network
+from paraspinal.models.training.muscles_card import muscles_card
 
 
 class Doubler:

@@ -15,18 +15,18 @@ import torch
 
 from paraspinal.core.errors import ConfigError, InputError, ModelError
 from paraspinal.models.card import read_card
-from paraspinal.models.checkpoint import load_tensors, read_checkpoint
-from paraspinal.models.cohort_cases import make_ready, read_case
-from paraspinal.models.cohort_evaluate import Score, interval, score_image, summarise
-from paraspinal.models.cohort_sheet import Case, Role, read_sheet, read_values
-from paraspinal.models.cohort_task import CohortTask, mix_dixon
-from paraspinal.models.cohort_training import CohortPlan, train_cohort
 from paraspinal.models.engine import load_muscles
-from paraspinal.models.losses import any_of, segmentation_loss
-from paraspinal.models.muscle_synthesis import MUSCLE_CLASSES, MuscleTask
 from paraspinal.models.network import NetworkSpec
+from paraspinal.models.own_cohort.cases import make_ready, read_case
+from paraspinal.models.own_cohort.evaluate import Score, interval, score_image, summarise
+from paraspinal.models.own_cohort.sheet import Case, Role, read_sheet, read_values
+from paraspinal.models.own_cohort.task import CohortTask, mix_dixon
+from paraspinal.models.own_cohort.training import CohortPlan, train_cohort
 from paraspinal.models.registry import list_models, resolve
-from paraspinal.models.training import Schedule, draw_sample
+from paraspinal.models.synthesis.muscles.task import MUSCLE_CLASSES, MuscleTask
+from paraspinal.models.training.checkpoint import load_tensors, read_checkpoint
+from paraspinal.models.training.loop import Schedule, draw_sample
+from paraspinal.models.training.losses import any_of, segmentation_loss
 
 SPEC = NetworkSpec(n_inputs=2, n_classes=len(MUSCLE_CLASSES), channels=(4, 8))
 SCHEDULE = Schedule(steps=4, seed=5, batch_size=2, fresh_per_step=1, pool_size=3, warmup_steps=2)

@@ -11,7 +11,7 @@ import pytest
 from paraspinal.core.errors import InputError, ModelError
 from paraspinal.core.paths import PROJECT
 from paraspinal.models.card import Accuracy
-from paraspinal.models.evaluate import (
+from paraspinal.models.evaluation.muscles import (
     DIXON_FOLDER,
     MEAN_OF_FOUR,
     MUSCLES_MODEL,
@@ -25,8 +25,8 @@ from paraspinal.models.evaluate import (
     slice_counts,
 )
 from paraspinal.models.inference import load_model
-from paraspinal.models.muscle_synthesis import MuscleTask
-from paraspinal.models.recipes import DATA_VARIABLE, RECIPES, build_task
+from paraspinal.models.synthesis.muscles.task import MuscleTask
+from paraspinal.models.training.recipes import DATA_VARIABLE, RECIPES, build_task
 
 DATA = Path(os.environ.get(DATA_VARIABLE, PROJECT.parent / "shared" / "data"))
 

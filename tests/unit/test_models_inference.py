@@ -11,8 +11,7 @@ import torch
 
 from paraspinal.core.errors import DataError, ModelError
 from paraspinal.models.card import ModelCard, card_labels
-from paraspinal.models.checkpoint import Checkpoint, write_checkpoint
-from paraspinal.models.evaluate import MUSCLES_MODEL
+from paraspinal.models.evaluation.muscles import MUSCLES_MODEL
 from paraspinal.models.inference import (
     LoadedModel,
     check_device,
@@ -21,9 +20,10 @@ from paraspinal.models.inference import (
     remove_stray_pieces,
     segment_muscles,
 )
-from paraspinal.models.muscle_synthesis import MUSCLE_CLASSES
-from paraspinal.models.muscles_card import NAME, VERSION, muscles_card
 from paraspinal.models.network import NetworkSpec, build_network
+from paraspinal.models.synthesis.muscles.task import MUSCLE_CLASSES
+from paraspinal.models.training.checkpoint import Checkpoint, write_checkpoint
+from paraspinal.models.training.muscles_card import NAME, VERSION, muscles_card
 from paraspinal.models.weights import export_model
 from paraspinal.phantom.anatomy import Anatomy, Tissue
 
@@ -135,7 +135,7 @@ def test_not_a_number_is_a_data_error(toy: LoadedModel, image: sitk.Image) -> No
 def test_an_enormous_image_is_a_data_error(
     toy: LoadedModel, monkeypatch: pytest.MonkeyPatch, image: sitk.Image
 ) -> None:
-    monkeypatch.setattr("paraspinal.models.volume.MAX_VOXELS", image.GetNumberOfPixels() - 1)
+    monkeypatch.setattr("paraspinal.models.input.volume.MAX_VOXELS", image.GetNumberOfPixels() - 1)
     with pytest.raises(DataError, match="million voxels"):
         segment_muscles(toy, image)
 

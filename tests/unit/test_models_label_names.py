@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from paraspinal.core.errors import ModelError
-from paraspinal.models.label_names import Certainty, class_names, propose, read_map
+from paraspinal.models.external.label_names import Certainty, class_names, propose, read_map
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,11 @@ from monai.inferers import sliding_window_inference
 from monai.transforms import Compose, NormalizeIntensity, Orientation, Spacing, SpatialPad
 
 from paraspinal.core.errors import DataError, ModelError
-from paraspinal.models.adopt import add_model, read_source
 from paraspinal.models.engine import load_muscles
-from paraspinal.models.foreign_weights import read_foreign, state_dict
-from paraspinal.models.label_names import propose
-from paraspinal.models.monai_engine import BundleSegmenter, meta_tensor
+from paraspinal.models.external.adopt import add_model, read_source
+from paraspinal.models.external.external_weights import read_foreign, state_dict
+from paraspinal.models.external.label_names import propose
+from paraspinal.models.external.monai_engine import BundleSegmenter, meta_tensor
 
 
 def added(tmp_path: Path, folder: Path) -> BundleSegmenter:
@@ -222,7 +222,7 @@ def test_leftovers_of_training_become_inert(tmp_path: Path) -> None:
     leftovers = {"curve": [np.float64(0.5), np.zeros(3)], "folder": Path("somewhere"), "module.x": torch.ones(2)}
     torch.save(leftovers, path)
     found = read_foreign(path)
-    assert type(found["folder"]).__module__ == "paraspinal.models.foreign_weights"
+    assert type(found["folder"]).__module__ == "paraspinal.models.external.external_weights"
     assert vars(found["curve"][0]) == {}
     assert torch.equal(state_dict({"w": {"module.x": torch.ones(2)}}, ("w",))["x"], torch.ones(2))
     with pytest.raises(ModelError, match="no state of a network"):

@@ -7,17 +7,17 @@ import pytest
 import SimpleITK as sitk
 
 from paraspinal.core.labels import all_labels, label_by_name
-from paraspinal.models.artefacts import add_ghosts, coarsen, swap_water_and_fat
-from paraspinal.models.atlas_bank import BANK_PIXEL_MM, MAX_DISTANCE_MM, AtlasBank, mirror
-from paraspinal.models.augmentation import Geometry, sample_field_of_view, sample_geometry
-from paraspinal.models.contrast import MIN_FAT_CONTRAST, Paint, ThickScene, Values, sample_contrast
-from paraspinal.models.ingredients import ALL_INGREDIENTS, Ingredient, Ingredients
-from paraspinal.models.muscle_changes import UPPER_SHIFT_MM, MuscleChanges, change_muscles, draw_changes
-from paraspinal.models.muscle_synthesis import MUSCLE_CLASSES, SAMPLE_SHAPE, SWAP_SIDES, MuscleTask, atlas_scene
-from paraspinal.models.painter import EDGE_MM, Painter
-from paraspinal.models.procedural import procedural_scene
-from paraspinal.models.septa import RIM_MM, Sheet, not_muscle, septum
-from paraspinal.models.synthetic_people import synthetic_person
+from paraspinal.models.synthesis.artefacts import add_ghosts, coarsen, swap_water_and_fat
+from paraspinal.models.synthesis.augmentation import Geometry, sample_field_of_view, sample_geometry
+from paraspinal.models.synthesis.contrast import MIN_FAT_CONTRAST, Paint, ThickScene, Values, sample_contrast
+from paraspinal.models.synthesis.ingredients import ALL_INGREDIENTS, Ingredient, Ingredients
+from paraspinal.models.synthesis.muscles.atlas_bank import BANK_PIXEL_MM, MAX_DISTANCE_MM, AtlasBank, mirror
+from paraspinal.models.synthesis.muscles.changes import UPPER_SHIFT_MM, MuscleChanges, change_muscles, draw_changes
+from paraspinal.models.synthesis.muscles.painter import EDGE_MM, Painter
+from paraspinal.models.synthesis.muscles.people import synthetic_person
+from paraspinal.models.synthesis.muscles.procedural import procedural_scene
+from paraspinal.models.synthesis.muscles.septa import RIM_MM, Sheet, not_muscle, septum
+from paraspinal.models.synthesis.muscles.task import MUSCLE_CLASSES, SAMPLE_SHAPE, SWAP_SIDES, MuscleTask, atlas_scene
 
 
 def plain_geometry() -> Geometry:

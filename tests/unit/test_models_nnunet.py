@@ -18,14 +18,14 @@ from foreign_factory import SEED_LABELS, lumpy_image, nnunet_folder, nnunet_plan
 
 from paraspinal.core.errors import DataError, ModelError
 from paraspinal.core.labels import label_by_name
-from paraspinal.models.adopt import add_model, read_source
 from paraspinal.models.engine import load_muscles
-from paraspinal.models.label_names import propose
-from paraspinal.models.nnunet import NnUNetSegmenter, normalise
-from paraspinal.models.nnunet_network import NnUNet, NnUNetSpec
-from paraspinal.models.nnunet_resampling import resample, target_shape
+from paraspinal.models.external.adopt import add_model, read_source
+from paraspinal.models.external.label_names import propose
+from paraspinal.models.external.nnunet import NnUNetSegmenter, normalise
+from paraspinal.models.external.nnunet_network import NnUNet, NnUNetSpec
+from paraspinal.models.external.nnunet_resampling import resample, target_shape
+from paraspinal.models.external.sliding_window import patch_starts, patch_weight, sliding_logits
 from paraspinal.models.registry import find, resolve
-from paraspinal.models.sliding_window import patch_starts, patch_weight, sliding_logits
 
 SQUARE, FLAT = ((3, 3),) * 3, ((1, 3, 3), (3, 3, 3))
 HALF, IN_PLANE = ((1, 1), (2, 2), (2, 2)), ((1, 1, 1), (1, 2, 2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from paraspinal.models.normalise import MAX_INTENSITY, input_channels
+from paraspinal.models.input.normalise import MAX_INTENSITY, input_channels
 
 
 def test_scale_of_the_image_does_not_matter() -> None:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from paraspinal.models.corrupted import CORRUPTIONS, WRONG_BODIES, wrong_body
-from paraspinal.models.evaluate import MUSCLES_MODEL
+from paraspinal.models.evaluation.muscles import MUSCLES_MODEL
 from paraspinal.models.inference import LoadedModel, MuscleSegmenter, load_model
-from paraspinal.models.muscle_synthesis import MUSCLE_CLASSES
-from paraspinal.models.plausible import MAX_DISAGREEMENT, MIN_BACK_AREA_MM2, judge, objection
+from paraspinal.models.plausibility import MAX_DISAGREEMENT, MIN_BACK_AREA_MM2, judge, objection
+from paraspinal.models.synthesis.corrupted import CORRUPTIONS, WRONG_BODIES, wrong_body
+from paraspinal.models.synthesis.muscles.task import MUSCLE_CLASSES
 
 SPACING_MM = (4.0, 2.0, 2.0)
 PLACES = {"multifidus": (40, 8), "erector_spinae": (40, 20), "psoas_major": (15, 14), "quadratus_lumborum": (25, 26)}

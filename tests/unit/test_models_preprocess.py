@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from paraspinal.core.errors import DataError
-from paraspinal.models.preprocess import (
+from paraspinal.models.input.preprocess import (
     AXIAL_FRAME,
     SAGITTAL_FRAME,
     AxisMap,

@@ -10,8 +10,8 @@ import pytest
 
 from paraspinal.core.errors import ModelError
 from paraspinal.core.files import sha256_file
-from paraspinal.models.muscles_card import NAME, VERSION
 from paraspinal.models.registry import COLUMNS, ModelEntry, find, known_models, list_models, register, resolve
+from paraspinal.models.training.muscles_card import NAME, VERSION
 
 
 @pytest.fixture

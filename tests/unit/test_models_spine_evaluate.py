@@ -13,15 +13,15 @@ from scipy import stats
 
 from paraspinal.core.paths import PROJECT
 from paraspinal.core.vocab import LevelNumbering
+from paraspinal.models.evaluation.spine import VolumeScore, mean, share
+from paraspinal.models.evaluation.spine_trials import AXES, Trial, judge, sample_trial
 from paraspinal.models.inference import load_model
-from paraspinal.models.recipes import SPINE_VERSION
-from paraspinal.models.spine_evaluate import VolumeScore, mean, share
-from paraspinal.models.spine_foreign import foreign_picture
 from paraspinal.models.spine_inference import segment_spine
-from paraspinal.models.spine_levels import LevelGeometry, SpineLevels
-from paraspinal.models.spine_scene import Tissue
-from paraspinal.models.spine_trials import AXES, Trial, judge, sample_trial
-from paraspinal.models.spine_view import SHAPE
+from paraspinal.models.synthesis.spine.non_lumbar import foreign_picture
+from paraspinal.models.synthesis.spine.scene import Tissue
+from paraspinal.models.synthesis.spine.view import SHAPE
+from paraspinal.models.training.recipes import SPINE_VERSION
+from paraspinal.vertebrae.numbering import LevelGeometry, SpineLevels
 
 DATA = Path(os.environ.get("PARASPINAL_DATA", PROJECT.parent / "shared" / "data")) / "nifti"
 NUMBERED, UNRESOLVED = LevelNumbering.COUNTED_FROM_SACRUM, LevelNumbering.UNRESOLVED

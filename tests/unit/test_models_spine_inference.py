@@ -14,12 +14,12 @@ from paraspinal.core.labels import vertebra_labels
 from paraspinal.core.vocab import LevelNumbering, Reason
 from paraspinal.models import spine_inference
 from paraspinal.models.inference import LoadedModel
+from paraspinal.models.input.preprocess import SAGITTAL_FRAME, slice_grid
+from paraspinal.models.input.spine_input import N_CHANNELS
 from paraspinal.models.network import NetworkSpec
-from paraspinal.models.preprocess import SAGITTAL_FRAME, slice_grid
 from paraspinal.models.spine_inference import SpineSegmenter
-from paraspinal.models.spine_input import N_CHANNELS
-from paraspinal.models.spine_painter import paint
-from paraspinal.models.spine_scene import Scene, Slice, Tissue, gaussians, sample_scene
+from paraspinal.models.synthesis.spine.painter import paint
+from paraspinal.models.synthesis.spine.scene import Scene, Slice, Tissue, gaussians, sample_scene
 
 PIXEL_MM = 2.0
 SHAPE = (170, 120)

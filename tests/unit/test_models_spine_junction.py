@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from paraspinal.models.spine_anatomy import sample_chain
-from paraspinal.models.spine_junction import (
+from paraspinal.models.synthesis.spine.anatomy import sample_chain
+from paraspinal.vertebrae.junction import (
     LAST,
     LEAN_SD_DEG,
     LORDOSIS_SD,

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from paraspinal.core.vocab import LevelNumbering
-from paraspinal.models.spine_anatomy import sample_chain
-from paraspinal.models.spine_bodies import Plane, SagittalStack
-from paraspinal.models.spine_levels import LevelGeometry, find_levels
-from paraspinal.models.spine_painter import paint
-from paraspinal.models.spine_scene import Scene, Slice, Tissue, gaussians, sample_scene
+from paraspinal.models.synthesis.spine.anatomy import sample_chain
+from paraspinal.models.synthesis.spine.painter import paint
+from paraspinal.models.synthesis.spine.scene import Scene, Slice, Tissue, gaussians, sample_scene
+from paraspinal.vertebrae.bodies import Plane, SagittalStack
+from paraspinal.vertebrae.numbering import LevelGeometry, find_levels
 
 PIXEL_MM, SLICE_MM = 2.0, 4.0
 SHAPE = (176, 144)

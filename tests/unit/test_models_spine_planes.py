@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from paraspinal.models.spine_planes import fit_end_plates, fit_sacral_plate
+from paraspinal.vertebrae.end_plates import fit_end_plates, fit_sacral_plate
 
 SPACING = np.array([4.0, 2.0, 2.0])
 CENTRE = np.array([20.0, 60.0, 70.0])

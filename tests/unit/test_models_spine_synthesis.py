@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from paraspinal.models.ingredients import ALL_SPINE_INGREDIENTS, SpineIngredient
-from paraspinal.models.spine_anatomy import Region, sample_chain
-from paraspinal.models.spine_input import N_CHANNELS, SpineClass, channels, network_inputs
-from paraspinal.models.spine_phantom import phantom_picture
-from paraspinal.models.spine_scene import Slice, Tissue, gaussians, sample_scene
-from paraspinal.models.spine_synthesis import CONTRAST_WEIGHTS, CONTRASTS, SpineTask, degrade, draw_intensities
-from paraspinal.models.spine_view import HALF_S1_MM, HEATMAP_NAMES, SHAPE, centre_heatmaps, place
+from paraspinal.models.input.spine_input import N_CHANNELS, SpineClass, channels, network_inputs
+from paraspinal.models.synthesis.ingredients import ALL_SPINE_INGREDIENTS, SpineIngredient
+from paraspinal.models.synthesis.spine.anatomy import Region, sample_chain
+from paraspinal.models.synthesis.spine.phantom import phantom_picture
+from paraspinal.models.synthesis.spine.scene import Slice, Tissue, gaussians, sample_scene
+from paraspinal.models.synthesis.spine.task import CONTRAST_WEIGHTS, CONTRASTS, SpineTask, degrade, draw_intensities
+from paraspinal.models.synthesis.spine.view import HALF_S1_MM, HEATMAP_NAMES, SHAPE, centre_heatmaps, place
 
 
 def test_a_seed_reproduces_a_sample_also_across_processes() -> None:

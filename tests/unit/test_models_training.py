@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from paraspinal.core.errors import ModelError
-from paraspinal.models.checkpoint import load_tensors, read_checkpoint, save_tensors
-from paraspinal.models.losses import HEATMAP_WEIGHT, heatmap_loss, segmentation_loss
 from paraspinal.models.network import NetworkSpec, build_network
-from paraspinal.models.recipes import Recipe
-from paraspinal.models.task import Sample
-from paraspinal.models.training import SamplePool, Schedule, draw_sample, train, train_phases
+from paraspinal.models.training.checkpoint import load_tensors, read_checkpoint, save_tensors
+from paraspinal.models.training.loop import SamplePool, Schedule, draw_sample, train, train_phases
+from paraspinal.models.training.losses import HEATMAP_WEIGHT, heatmap_loss, segmentation_loss
+from paraspinal.models.training.recipes import Recipe
+from paraspinal.models.training.task import Sample
 
 SPEC = NetworkSpec(n_inputs=2, n_classes=3, n_heatmaps=1, channels=(4, 8))
 SCHEDULE = Schedule(steps=12, seed=3, batch_size=2, fresh_per_step=2, pool_size=6, warmup_steps=2)

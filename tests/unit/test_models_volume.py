@@ -8,8 +8,8 @@ import pytest
 import SimpleITK as sitk
 
 from paraspinal.core.errors import DataError
-from paraspinal.models import volume
-from paraspinal.models.volume import require_anatomy, require_possible
+from paraspinal.models.input import volume
+from paraspinal.models.input.volume import require_anatomy, require_possible
 
 
 def noise(*size: int) -> sitk.Image:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from paraspinal.models.agreement import disagreement
-from paraspinal.models.windows import body_window
+from paraspinal.models.input.windows import body_window
+from paraspinal.models.outline_disagreement import disagreement
 
 
 def test_body_window_holds_the_body_and_fits_the_network() -> None:

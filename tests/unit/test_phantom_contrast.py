@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from paraspinal.core.geometry import Grid
+from paraspinal.core.imaging.geometry import Grid
 from paraspinal.core.labels import muscle_labels
 from paraspinal.core.vocab import DixonPart, LevelScheme
 from paraspinal.phantom.anatomy import Anatomy, AnatomyParameters, Tissue

@@ -10,7 +10,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from paraspinal.core.geometry import Grid, same_grid
+from paraspinal.core.imaging.geometry import Grid, same_grid
 from paraspinal.core.paths import PROJECT
 from paraspinal.core.vocab import DixonPart, Plane
 from paraspinal.phantom.contrast import Weighting

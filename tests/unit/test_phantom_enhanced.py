@@ -13,7 +13,7 @@ import pytest
 import SimpleITK as sitk
 from test_vendor_matrix import PARTS, VISIT, axial_grid, sagittal_grid, voxels
 
-from paraspinal.core.geometry import Grid
+from paraspinal.core.imaging.geometry import Grid
 from paraspinal.core.vocab import DixonPart, Plane
 from paraspinal.phantom.dicom import PIXEL_SCALE, Series, write
 from paraspinal.phantom.dixon_exports import Export, dixon, files

@@ -8,16 +8,16 @@ import pytest
 from PIL import Image
 from scan_factory import MUSCLE_XY_MM, SCAN_ID, grid_of, lumbar_spine, rods, run, save, scan_row, spine_row, work_in
 
-from paraspinal.core.geometry import Grid
+from paraspinal.core.imaging.geometry import Grid
 from paraspinal.core.labels import muscle_labels, vertebra_labels
-from paraspinal.core.tables import Row
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import Light, Muscle, Reason, Side
-from paraspinal.stages.levels import STAGE as LEVELS
-from paraspinal.stages.measure import STAGE as MEASURE
-from paraspinal.stages.quality import STAGE as QUALITY
+from paraspinal.stages.levels.stage import STAGE as LEVELS
+from paraspinal.stages.measure.stage import STAGE as MEASURE
+from paraspinal.stages.quality.assess import lateral_curve_deg
 from paraspinal.stages.quality.flags import Flag, flag_rows, worst
-from paraspinal.stages.quality.judge import lateral_curve_deg
 from paraspinal.stages.quality.shape import largest_jump
+from paraspinal.stages.quality.stage import STAGE as QUALITY
 
 RADII = {Side.LEFT: 13.5, Side.RIGHT: 13.0}
 CODES = muscle_labels()

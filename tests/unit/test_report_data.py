@@ -8,7 +8,7 @@ import pytest
 from report_factory import CohortFactory, empty_results
 
 from paraspinal.core.errors import InputError
-from paraspinal.core.schemas import SCANS
+from paraspinal.core.records.schemas import SCANS
 from paraspinal.core.vocab import Light
 from paraspinal.stages.report.data import flagged, read_cohort, sizes
 

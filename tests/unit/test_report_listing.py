@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from report_factory import CohortFactory
 
-from paraspinal.core.tables import Row
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import Light
 from paraspinal.stages.report import listing as module
-from paraspinal.stages.report import write_report
 from paraspinal.stages.report.data import read_cohort
 from paraspinal.stages.report.listing import Listing, ReasonRow, listing
+from paraspinal.stages.report.stage import write_report
 
 
 @pytest.fixture

@@ -11,20 +11,20 @@ import pytest
 import yaml
 from report_factory import CohortFactory, empty_results, rich_results
 
-from paraspinal.core import software
 from paraspinal.core.errors import InputError
 from paraspinal.core.files import sha256_file
 from paraspinal.core.paths import PROJECT
-from paraspinal.core.registry import Registry
-from paraspinal.core.schemas import COHORT_TABLES
+from paraspinal.core.records import software
+from paraspinal.core.records.registry import Registry
+from paraspinal.core.records.schemas import COHORT_TABLES
 from paraspinal.models.registry import list_models
-from paraspinal.stages.report import write_report
 from paraspinal.stages.report.claim import ANSWERS, CHECKLIST, checklist
 from paraspinal.stages.report.data import read_cohort
 from paraspinal.stages.report.evidence import gather
 from paraspinal.stages.report.flow import flow
 from paraspinal.stages.report.methods import methods
 from paraspinal.stages.report.prose import Grid, Section, markdown
+from paraspinal.stages.report.stage import write_report
 
 
 def sections(root: Path) -> dict[str, Section]:

@@ -13,9 +13,9 @@ import pytest
 from report_factory import CohortFactory, empty_results, rich_results
 
 from paraspinal.core.vocab import FiMethod, LevelScheme, Light, Muscle, Reason, Sequence
-from paraspinal.stages.report import words, write_report
+from paraspinal.stages.report import words
 from paraspinal.stages.report.muscles import Spread
-from paraspinal.stages.report.render import TEMPLATES, fixed, spread
+from paraspinal.stages.report.stage import TEMPLATES, fixed, spread, write_report
 
 VOID = {"meta", "img", "input", "br", "link", "hr", "rect", "circle", "line", "path"}
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scan_factory import grid_of, rods, scan_row, work_in, world
 
-from paraspinal.core.geometry import Grid
+from paraspinal.core.imaging.geometry import Grid
 from paraspinal.core.labels import disc_labels
 from paraspinal.core.settings import load_settings, read_config
 from paraspinal.core.vocab import LevelNumbering, Side
@@ -19,8 +19,8 @@ from paraspinal.phantom.anatomy import Anatomy
 from paraspinal.phantom.cohort import axial_grid
 from paraspinal.phantom.contrast import CONTRASTS, QUICK, Weighting, add_noise, ideal_signals
 from paraspinal.phantom.parameters import AnatomyParameters
-from paraspinal.stages.segment import STAGE
 from paraspinal.stages.segment.spine import around_midline, disc_areas_mm2
+from paraspinal.stages.segment.stage import STAGE
 
 CODE = disc_labels()["L4_L5"]
 HALF_WIDTH_MM, HALF_DEPTH_MM, HEIGHT_MM = 25.0, 17.0, 9.0

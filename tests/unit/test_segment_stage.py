@@ -14,11 +14,11 @@ import SimpleITK as sitk
 from paraspinal.core.errors import DataError
 from paraspinal.core.identity import BidsName
 from paraspinal.core.labels import muscle_labels
-from paraspinal.core.schemas import LABEL_UNCERTAINTY
-from paraspinal.core.tables import Row
+from paraspinal.core.records.schemas import LABEL_UNCERTAINTY
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import Reason, Status
 from paraspinal.models.inference import SegmentationResult
-from paraspinal.stages import segment
+from paraspinal.stages.segment import stage as segment
 
 CODES = tuple(muscle_labels().values())
 

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from simulated import FI_METHODS, LEVELS, N_SLICES, SCANS, SERIES, SHARD_SIZE, n_rows, simulate
 
-from paraspinal.cohort import aggregate as module
-from paraspinal.cohort.aggregate import aggregate
-from paraspinal.core.registry import Registry
+from paraspinal.cohort.tables import aggregate as module
+from paraspinal.cohort.tables.aggregate import aggregate
+from paraspinal.core.records.registry import Registry
 from paraspinal.core.settings import BreakerSettings
 
 SESSIONS = 70

@@ -15,11 +15,11 @@ import SimpleITK as sitk
 
 from paraspinal.cli.main import main
 from paraspinal.core.errors import ConfigError, DataError, InputError
-from paraspinal.core.geometry import Grid
+from paraspinal.core.imaging.geometry import Grid
 from paraspinal.core.labels import muscle_labels
 from paraspinal.core.paths import PROJECT
-from paraspinal.core.schemas import LEVELS, SCANS
-from paraspinal.core.tables import Table
+from paraspinal.core.records.schemas import LEVELS, SCANS
+from paraspinal.core.records.tables import Table
 from paraspinal.core.vocab import Muscle, Reason, Side
 from paraspinal.validate.conventions import known_conventions, read_convention
 from paraspinal.validate.masks import align, read_labels

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from dicom_factory import run, settings_for
 
-from paraspinal.core.geometry import Grid, same_grid
-from paraspinal.core.images import array_of, read_image
-from paraspinal.core.registry import shard_path
-from paraspinal.core.schemas import CONVERT
-from paraspinal.core.shards import run_shard
-from paraspinal.core.tables import Row
+from paraspinal.core.imaging.geometry import Grid, same_grid
+from paraspinal.core.imaging.images import array_of, read_image
+from paraspinal.core.records.registry import shard_path
+from paraspinal.core.records.schemas import CONVERT
+from paraspinal.core.records.shards import run_shard
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import DixonPart, Plane
 from paraspinal.phantom.dicom import PIXEL_SCALE, Series, Visit, datasets, write
 from paraspinal.phantom.dixon_exports import DIXON, ECHO_TIMES_MS, Export, Extra, dixon, dual_echo, files

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from pydicom.dataset import Dataset
 
-from paraspinal.core.geometry import Grid
+from paraspinal.core.imaging.geometry import Grid
 from paraspinal.core.vocab import DixonPart, Plane
 from paraspinal.phantom.anatomy import Anatomy
 from paraspinal.phantom.cohort import sagittal_grid

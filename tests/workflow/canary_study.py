@@ -23,7 +23,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from paraspinal.core.geometry import Grid
+from paraspinal.core.imaging.geometry import Grid
 from paraspinal.phantom.cohort import PLANS, write_visit
 from paraspinal.phantom.dicom import (
     Part,

@@ -17,7 +17,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from paraspinal.core.geometry import Grid
+from paraspinal.core.imaging.geometry import Grid
 from paraspinal.core.vocab import DixonPart, Plane
 from paraspinal.phantom.contrast import Weighting
 from paraspinal.phantom.dicom import (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from paraspinal.models.muscles_card import NAME, VERSION
+from paraspinal.models.training.muscles_card import NAME, VERSION
 
 pytestmark = pytest.mark.workflow
 
@@ -88,7 +88,7 @@ def test_models_that_cannot_be_trusted(tmp_path: Path, harm: str) -> None:
 
 
 def test_a_results_folder_in_use_is_refused(tmp_path: Path) -> None:
-    from paraspinal.cohort.runs import run_lock
+    from paraspinal.cohort.running.runs import run_lock
 
     (tmp_path / "dicom").mkdir()
     (tmp_path / "dicom" / "a.dcm").write_bytes(b"x")

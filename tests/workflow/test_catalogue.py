@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from paraspinal.core.registry import Registry, shard_path
+from paraspinal.core.records.registry import Registry, shard_path
 from paraspinal.core.vocab import Reason, Status
 from paraspinal.stages.convert.sources import read_index
 

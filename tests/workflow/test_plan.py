@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from paraspinal.core.files import sha256_file
-from paraspinal.models.muscles_card import NAME, VERSION
 from paraspinal.models.registry import find, register
+from paraspinal.models.training.muscles_card import NAME, VERSION
 from paraspinal.phantom.cohort import PLANS, write_visit
 
 from .conftest import Study, small

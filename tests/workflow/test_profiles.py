@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from paraspinal.cohort.plan import SHARD_STAGES
+from paraspinal.cohort.running.plan import SHARD_STAGES
 from paraspinal.core.paths import PROJECT
 
 from .conftest import Study, assert_same_content

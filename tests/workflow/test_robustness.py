@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from paraspinal.core.files import TEMPORARY_PREFIX
-from paraspinal.core.receipts import Receipt
+from paraspinal.core.records.receipts import Receipt
 
 from .conftest import Study, assert_same_content
 from .faults import filled, read_only, small_disk
@@ -31,7 +31,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from paraspinal.core.files import atomic_path
-from paraspinal.cohort.runs import run_lock
+from paraspinal.cohort.running.runs import run_lock
 folder, what = Path(sys.argv[1]), sys.argv[2]
 with run_lock(folder) if what == "folder" else atomic_path(folder / "file.txt"):
     print("held", flush=True)

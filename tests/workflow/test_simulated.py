@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from paraspinal.cohort.plan import SHARD_STAGES
+from paraspinal.cohort.running.plan import SHARD_STAGES
 from paraspinal.core.paths import PROJECT
 
 sys.path.insert(0, str(PROJECT / "benchmarks"))

@@ -9,17 +9,17 @@ from snakemake.logging import logger
 
 sys.path.insert(0, str(Path(workflow.current_basedir).parent))
 
-from paraspinal.cohort.discretion import Discretion, passed_on
-from paraspinal.cohort.plan import (
+from paraspinal.cohort.running.log_redaction import Discretion, passed_on
+from paraspinal.cohort.running.plan import (
     SHARD_STAGES,
     shard_tables,
     stage_params,
     train_params,
     trained_tasks,
 )
-from paraspinal.cohort.runs import begin_run
+from paraspinal.cohort.running.runs import begin_run
 from paraspinal.core.errors import ParaspinalError
-from paraspinal.core.registry import INVENTORY_PATH, SHEET_FACTS_PATH
+from paraspinal.core.records.registry import INVENTORY_PATH, SHEET_FACTS_PATH
 from paraspinal.core.settings import load_settings
 
 try:

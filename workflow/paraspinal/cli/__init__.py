@@ -1,1 +1,3 @@
 """The command line: translates arguments, nothing else."""
+
+__all__ = ["main"]

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from paraspinal.cli.options import assigned
 from paraspinal.core.errors import ConfigError, InputError
-from paraspinal.core.registry import INVENTORY_PATH
+from paraspinal.core.records.registry import INVENTORY_PATH
 from paraspinal.core.settings import Settings, load_settings, read_config
 
 console = Console()
@@ -27,7 +27,7 @@ def _settings(arguments: argparse.Namespace, **over: Any) -> Settings:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the workflow on a folder of images."""
-    from paraspinal.cohort.engine import run_workflow
+    from paraspinal.cohort.running.engine import run_workflow
 
     settings = _settings(arguments, input=arguments.input, out=arguments.out)
     run_workflow(settings, arguments.cores, arguments.workflow_profile, arguments.engine, console)
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def demo(arguments: argparse.Namespace) -> None:
     """Write the phantom cohort and run the workflow on it."""
-    from paraspinal.cohort.engine import run_workflow
+    from paraspinal.cohort.running.engine import run_workflow
     from paraspinal.phantom.cohort import write_demo_cohort
 
     folder = arguments.folder.absolute()
@@ -64,7 +64,7 @@ def _say_where(settings: Settings) -> None:
 
 def stage(arguments: argparse.Namespace) -> None:
     """Do one job of the workflow: a shard of a stage, or a stage of the whole cohort."""
-    from paraspinal.cohort import jobs
+    from paraspinal.cohort.running import jobs
 
     line = jobs.run_job(arguments.name, arguments.out.absolute(), arguments.shard, arguments.workers)
     print(line)
@@ -73,8 +73,8 @@ def stage(arguments: argparse.Namespace) -> None:
 def inventory(arguments: argparse.Namespace) -> None:
     """Show what a folder holds before anything runs, or what the header pass of a run found, and export it."""
     from paraspinal.cli import show
-    from paraspinal.cohort.export import export
-    from paraspinal.core.schemas import INVENTORY
+    from paraspinal.cohort.tables.export import export
+    from paraspinal.core.records.schemas import INVENTORY
     from paraspinal.stages.ingest import take_inventory
     from paraspinal.stages.ingest.inventory import overview
 
@@ -97,8 +97,8 @@ def inventory(arguments: argparse.Namespace) -> None:
 
 def export(arguments: argparse.Namespace) -> None:
     """Write a cohort table, or the wide one, for another program."""
-    from paraspinal.cohort.export import export_partitioned, export_with_codebook
-    from paraspinal.cohort.wide import cohort_table
+    from paraspinal.cohort.tables.export import export_partitioned, export_with_codebook
+    from paraspinal.cohort.tables.wide import cohort_table
 
     if not arguments.partition_by:
         _check_ending(arguments.file)
@@ -111,7 +111,7 @@ def export(arguments: argparse.Namespace) -> None:
 
 
 def _check_ending(path: Path) -> None:
-    from paraspinal.cohort.export import EXPORTS
+    from paraspinal.cohort.tables.export import EXPORTS
 
     if path.suffix not in EXPORTS:
         raise ConfigError("the export has no known format", hint=f"end its name with {', '.join(EXPORTS)}")
@@ -119,7 +119,7 @@ def _check_ending(path: Path) -> None:
 
 def segment(arguments: argparse.Namespace) -> None:
     """Outline one image and write the label map on its grid."""
-    from paraspinal.core.images import read_image, write_image
+    from paraspinal.core.imaging.images import read_image, write_image
     from paraspinal.models.apply import segment_image
 
     image = read_image(arguments.image)
@@ -129,6 +129,6 @@ def segment(arguments: argparse.Namespace) -> None:
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """Measure the shipped models on real labelled images and print the numbers."""
-    from paraspinal.models.recipes import evaluate_shipped
+    from paraspinal.models.training.recipes import evaluate_shipped
 
     print(json.dumps(evaluate_shipped(arguments.data), indent=1))

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from paraspinal.cli.options import assigned
-from paraspinal.cohort.status import StageStatus
+from paraspinal.cohort.asking.status import StageStatus
 from paraspinal.core.errors import ConfigError, InputError
 from paraspinal.core.vocab import Status
 
@@ -44,13 +44,13 @@ def add_commands(subs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def status(arguments: argparse.Namespace) -> None:
     """Show how far every stage is, and reasons for what is not ok."""
-    from paraspinal.cohort.runs import holder
-    from paraspinal.cohort.status import header_pass
-    from paraspinal.cohort.status import status as read_status
+    from paraspinal.cohort.asking.status import header_pass
+    from paraspinal.cohort.asking.status import status as read_status
+    from paraspinal.cohort.running.runs import holder
 
     results = arguments.out
     if arguments.watch and holder(results):
-        from paraspinal.cohort.watch import follow
+        from paraspinal.cohort.asking.watch import follow
 
         follow(results, console, lambda: holder(results) is not None, {})
     stages = read_status(results)
@@ -69,7 +69,7 @@ def status(arguments: argparse.Namespace) -> None:
 def why(arguments: argparse.Namespace) -> None:
     """Tell what every stage decided on an item, with reasons, hints, provenance and log lines."""
     from paraspinal.cli.show_why import lines
-    from paraspinal.cohort.why import why as find_out
+    from paraspinal.cohort.asking.why import why as find_out
 
     found = find_out(arguments.out, arguments.item)
     if arguments.json:
@@ -81,7 +81,7 @@ def why(arguments: argparse.Namespace) -> None:
 
 def plan(arguments: argparse.Namespace) -> None:
     """Say what a run would compute and reuse, why, and how long that takes."""
-    from paraspinal.cohort.what_if import what_if
+    from paraspinal.cohort.asking.run_plan import what_if
 
     found = what_if(arguments.out, arguments.config, assigned(arguments.set), _models(arguments.model), arguments.look)
     if arguments.json:

@@ -14,12 +14,12 @@ from rich.table import Table
 from paraspinal.core.errors import ModelError
 from paraspinal.core.settings import load_settings, read_config
 from paraspinal.models.card import read_card
-from paraspinal.models.foreign_card import kind_of
-from paraspinal.models.label_names import LabelMatch, propose, read_map
+from paraspinal.models.external.external_card import kind_of
+from paraspinal.models.external.label_names import LabelMatch, propose, read_map
 from paraspinal.models.registry import find, known_models, resolve
 
 if TYPE_CHECKING:
-    from paraspinal.models.adopt import Source
+    from paraspinal.models.external.adopt import Source
 
 console = Console()
 
@@ -81,7 +81,7 @@ def show_card(arguments: argparse.Namespace) -> None:
 
 def add_own(arguments: argparse.Namespace) -> None:
     """Register a model of another framework once its labels are confirmed."""
-    from paraspinal.models.adopt import add_model, read_source
+    from paraspinal.models.external.adopt import add_model, read_source
 
     name, _, version = arguments.name.partition("@")
     source = read_source(arguments.source.expanduser(), arguments.orientation, not arguments.no_mirroring)

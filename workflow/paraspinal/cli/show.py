@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.table import Table
 
-from paraspinal.core.tables import Row
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import Sequence
 from paraspinal.stages.ingest.inventory import Overview
 from paraspinal.stages.ingest.reading.header_pass import PassTally

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from rich.console import Console
 from rich.table import Table
 
-from paraspinal.core.tables import Row
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import AgreementReason
 
 Shown: TypeAlias = tuple[str, Callable[[Row], str]]

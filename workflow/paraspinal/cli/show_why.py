@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from paraspinal.cohort.why import Decision, Why
-from paraspinal.core.tables import Row
+from paraspinal.cohort.asking.why import Decision, Why
+from paraspinal.core.records.tables import Row
 from paraspinal.stages.report.words import reason_text
 
 SHORT = 12

@@ -11,8 +11,8 @@ from paraspinal.core.errors import ConfigError
 from paraspinal.core.settings import load_settings, read_config
 
 if TYPE_CHECKING:
-    from paraspinal.models.cohort_sheet import Role
-    from paraspinal.models.cohort_training import CohortPlan
+    from paraspinal.models.own_cohort.sheet import Role
+    from paraspinal.models.own_cohort.training import CohortPlan
 
 
 def add_parser(subs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -42,7 +42,7 @@ def add_parser(subs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(arguments: argparse.Namespace) -> None:
     """Train, or continue where a killed run left off."""
-    from paraspinal.models.recipes import train_task
+    from paraspinal.models.training.recipes import train_task
 
     options = {"threads": arguments.threads, "workers": arguments.workers, "device": arguments.device}
     if arguments.results:
@@ -60,8 +60,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _run_configured(arguments: argparse.Namespace, options: dict[str, Any]) -> None:
     """Train what the configuration of a run says; its sheets stay in the private folder."""
-    from paraspinal.cohort.runs import settings_of
-    from paraspinal.models.recipes import train_task
+    from paraspinal.cohort.running.runs import settings_of
+    from paraspinal.models.training.recipes import train_task
 
     results = arguments.results.absolute()
     settings = settings_of(results)
@@ -79,7 +79,7 @@ def _run_configured(arguments: argparse.Namespace, options: dict[str, Any]) -> N
 def _plan(
     task: str, sheet: Path, values: Path | None, name: str | None, start: str | None, folder: Path, share: float
 ) -> CohortPlan:
-    from paraspinal.models.cohort_training import CohortPlan
+    from paraspinal.models.own_cohort.training import CohortPlan
 
     stem, _, version = (name or "").partition("@")
     if task != "muscles" or not version:
@@ -88,7 +88,7 @@ def _plan(
 
 
 def _centre_role(assignment: str) -> tuple[str, Role]:
-    from paraspinal.models.cohort_sheet import Role
+    from paraspinal.models.own_cohort.sheet import Role
 
     centre, _, role = assignment.rpartition("=")
     if not centre or role not in [r.value for r in Role]:
@@ -97,8 +97,8 @@ def _centre_role(assignment: str) -> tuple[str, Role]:
 
 
 def _train(plan: CohortPlan, out: Path, steps: int | None, seed: int | None, options: dict[str, Any]) -> None:
-    from paraspinal.models.cohort_training import train_cohort
-    from paraspinal.models.recipes import Recipe
+    from paraspinal.models.own_cohort.training import train_cohort
+    from paraspinal.models.training.recipes import Recipe
 
     recipe = Recipe(plan.schedules())
     recipe = recipe.with_steps(steps) if steps else recipe

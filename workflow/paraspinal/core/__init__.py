@@ -1,1 +1,17 @@
 """What every stage shares and no stage owns; this room imports no other room."""
+
+__all__ = [
+    "archives",
+    "errors",
+    "files",
+    "identity",
+    "imaging",
+    "labels",
+    "levels",
+    "levels_sheet",
+    "paths",
+    "records",
+    "settings",
+    "sheets",
+    "vocab",
+]

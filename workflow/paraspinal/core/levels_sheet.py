@@ -12,8 +12,8 @@ from itertools import pairwise
 
 from paraspinal.core.errors import ConfigError
 from paraspinal.core.levels import LevelKind, all_levels, level_by_name
+from paraspinal.core.records.tables import Row
 from paraspinal.core.sheets import SHORT_ID, Cells, read_sheet
-from paraspinal.core.tables import Row
 
 SHEET = "levels sheet"
 LOWEST = ("L4", "L5", "L6")

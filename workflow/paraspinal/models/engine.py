@@ -13,10 +13,10 @@ import SimpleITK as sitk
 from paraspinal.core.errors import ModelError
 from paraspinal.core.paths import RESOURCES
 from paraspinal.models.card import ModelCard, read_card
-from paraspinal.models.foreign import load_foreign
-from paraspinal.models.foreign_card import kind_of
+from paraspinal.models.external.external import load_foreign
+from paraspinal.models.external.external_card import kind_of
+from paraspinal.models.external.nnunet import NnUNetSegmenter
 from paraspinal.models.inference import MuscleSegmenter, SegmentationResult, load_model
-from paraspinal.models.nnunet import NnUNetSegmenter
 from paraspinal.models.registry import find
 
 
@@ -72,6 +72,6 @@ def load_muscles(
     model = load_foreign(identifier, device, threads, resources)
     if kind == "nnunet":
         return NnUNetSegmenter(model)
-    from paraspinal.models.monai_engine import BundleSegmenter  # takes seconds to import
+    from paraspinal.models.external.monai_engine import BundleSegmenter  # takes seconds to import
 
     return BundleSegmenter(model)

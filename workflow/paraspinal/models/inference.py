@@ -19,18 +19,18 @@ from scipy import ndimage
 from paraspinal.core.errors import DataError, ModelError
 from paraspinal.core.paths import RESOURCES
 from paraspinal.core.vocab import Reason
-from paraspinal.models.agreement import ClassMap, disagreement
-from paraspinal.models.batches import Batcher
 from paraspinal.models.card import ModelCard, check_order, read_card
-from paraspinal.models.checkpoint import load_tensors
+from paraspinal.models.input.batches import Batcher
+from paraspinal.models.input.normalise import input_channels
+from paraspinal.models.input.preprocess import AXIAL_FRAME, SliceGrid, slice_grid
+from paraspinal.models.input.volume import MIN_IN_PLANE_PIXELS, require_anatomy
+from paraspinal.models.input.windows import Window, body_window
 from paraspinal.models.network import NetworkSpec, UNet, build_network
-from paraspinal.models.normalise import input_channels
-from paraspinal.models.plausible import judge, objection
-from paraspinal.models.preprocess import AXIAL_FRAME, SliceGrid, slice_grid
+from paraspinal.models.outline_disagreement import ClassMap, disagreement
+from paraspinal.models.plausibility import judge, objection
 from paraspinal.models.registry import resolve
-from paraspinal.models.volume import MIN_IN_PLANE_PIXELS, require_anatomy
+from paraspinal.models.training.checkpoint import load_tensors
 from paraspinal.models.weights import CLASS_NAMES_KEY, HEATMAP_NAMES_KEY, split_names
-from paraspinal.models.windows import Window, body_window
 
 Array = npt.NDArray[np.float32]
 

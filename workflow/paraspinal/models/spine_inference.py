@@ -12,10 +12,10 @@ from paraspinal.core.errors import DataError, ModelError
 from paraspinal.core.labels import label_by_name
 from paraspinal.core.vocab import LevelNumbering, Reason
 from paraspinal.models.inference import LoadedModel, predict_slices
-from paraspinal.models.preprocess import SAGITTAL_FRAME, SliceGrid, slice_grid
-from paraspinal.models.spine_bodies import SagittalStack
-from paraspinal.models.spine_input import N_CHANNELS, PIXEL_MM, SpineClass, network_inputs
-from paraspinal.models.spine_levels import DiscGeometry, LevelGeometry, SpineLevels, find_levels
+from paraspinal.models.input.preprocess import SAGITTAL_FRAME, SliceGrid, slice_grid
+from paraspinal.models.input.spine_input import N_CHANNELS, PIXEL_MM, SpineClass, network_inputs
+from paraspinal.vertebrae.bodies import SagittalStack
+from paraspinal.vertebrae.numbering import DiscGeometry, LevelGeometry, SpineLevels, find_levels
 
 MIN_SLICE_STEP_MM = 3.0
 """Thinner slices are skipped: neighbours that close tell the network nothing new."""

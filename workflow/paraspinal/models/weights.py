@@ -8,8 +8,8 @@ from pathlib import Path
 from paraspinal.core.files import sha256_file
 from paraspinal.core.paths import RESOURCES
 from paraspinal.models.card import ModelCard, write_card
-from paraspinal.models.checkpoint import read_checkpoint, save_tensors
 from paraspinal.models.registry import ModelEntry, register
+from paraspinal.models.training.checkpoint import read_checkpoint, save_tensors
 
 CLASS_NAMES_KEY, HEATMAP_NAMES_KEY = "class_names", "heatmap_names"
 SEPARATOR = ","  # class names hold letters, digits and underscores only

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from paraspinal.core.geometry import Grid
+from paraspinal.core.imaging.geometry import Grid
 from paraspinal.core.vocab import DixonPart, Plane
 from paraspinal.phantom.anatomy import Anatomy, AnatomyParameters, sample_parameters
 from paraspinal.phantom.contrast import (

@@ -9,7 +9,7 @@ from enum import StrEnum
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from paraspinal.core.geometry import Grid
+from paraspinal.core.imaging.geometry import Grid
 from paraspinal.core.vocab import DixonPart
 from paraspinal.phantom.anatomy import Anatomy, Tissue
 

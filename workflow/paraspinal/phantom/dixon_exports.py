@@ -12,7 +12,7 @@ from enum import StrEnum
 import numpy as np
 from pydicom.dataset import Dataset
 
-from paraspinal.core.geometry import Grid
+from paraspinal.core.imaging.geometry import Grid
 from paraspinal.core.vocab import DixonPart
 from paraspinal.phantom.dicom import Part, Scanner, Series, Timing, Visit, datasets
 from paraspinal.phantom.enhanced import FrameHabits, enhanced, one_volume_per_file

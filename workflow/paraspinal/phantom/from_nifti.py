@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from paraspinal.core.geometry import Grid
+from paraspinal.core.imaging.geometry import Grid
 from paraspinal.core.vocab import DixonPart
 from paraspinal.phantom.dicom import Visit, datasets, write
 from paraspinal.phantom.dixon_exports import dixon

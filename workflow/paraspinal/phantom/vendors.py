@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from paraspinal.core.geometry import Grid
+from paraspinal.core.imaging.geometry import Grid
 from paraspinal.core.vocab import Plane
 from paraspinal.phantom.contrast import Weighting
 from paraspinal.phantom.dicom import Part, Scanner, Series, Timing

@@ -1,1 +1,3 @@
 """One room per stage; none imports another, the shard loop in core runs them all."""
+
+__all__ = ["ingest", "measure", "report"]

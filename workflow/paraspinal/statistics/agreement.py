@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paraspinal.core.tables import Row
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import AgreementReason
 from paraspinal.statistics.error import error_size
 from paraspinal.statistics.icc import icc_a_1

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from paraspinal.core.columns import BOOL, FLOAT, INT, TEXT
 from paraspinal.core.errors import ConfigError
-from paraspinal.core.tables import Column, Table
+from paraspinal.core.records.columns import BOOL, FLOAT, INT, TEXT
+from paraspinal.core.records.tables import Column, Table
 
 _UNIT = "unit of the measure"
 _FEW = "fewer than 3 pairs; see reason_code"

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from paraspinal.core.tables import Row
+from paraspinal.core.records.tables import Row
 from paraspinal.statistics.agreement import Paired, agreement_row
 from paraspinal.statistics.margins import Margin, margin_for
 from paraspinal.statistics.multiplicity import holm

@@ -2,3 +2,5 @@
 
 A room of its own beside the main road: it reads results but no stage needs it, and `statistics/` stays arithmetic.
 """
+
+__all__ = ["conventions", "folders", "layout", "output", "pairing", "run_tables", "table"]

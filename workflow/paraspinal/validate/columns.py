@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from paraspinal.core.columns import BOOL, FLOAT, INT, STATE, TEXT
-from paraspinal.core.tables import Column, Table
+from paraspinal.core.records.columns import BOOL, FLOAT, INT, STATE, TEXT
+from paraspinal.core.records.tables import Column, Table
 
 OVERLAP_MEASURES = ("dsc", "hd95_mm", "assd_mm", "nsd_1mm", "nsd_2mm")
 STRATA = ("centre", "vendor", "field_strength_t", "sequence", "sex", "age_band", "bmi_band")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from paraspinal.core.geometry import Grid
-from paraspinal.core.tables import Row
+from paraspinal.core.imaging.geometry import Grid
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import Muscle, PairState, Side
 from paraspinal.statistics import overlap
 from paraspinal.validate.conventions import Codes

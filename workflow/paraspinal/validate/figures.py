@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from paraspinal.core.errors import ResultsError
 from paraspinal.core.files import atomic_path
-from paraspinal.core.tables import Row
+from paraspinal.core.records.tables import Row
 from paraspinal.statistics.strata import ALL
 
 PANELS = 12

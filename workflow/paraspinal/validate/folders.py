@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from paraspinal.core.errors import DataError, InputError
-from paraspinal.core.tables import Row
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import PairState, Status
 from paraspinal.statistics.columns import agreement_table
 from paraspinal.statistics.margins import Margin

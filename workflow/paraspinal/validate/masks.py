@@ -10,8 +10,8 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from paraspinal.core.errors import DataError, InputError
-from paraspinal.core.geometry import Grid, same_grid
-from paraspinal.core.images import array_of, read_image
+from paraspinal.core.imaging.geometry import Grid, same_grid
+from paraspinal.core.imaging.images import array_of, read_image
 from paraspinal.core.vocab import Reason
 
 SHARE_OF_PIXEL = 0.1

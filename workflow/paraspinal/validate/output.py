@@ -12,7 +12,7 @@ import pyarrow as pa
 from paraspinal import __version__
 from paraspinal.core.errors import ResultsError
 from paraspinal.core.files import atomic_path, write_json, write_text
-from paraspinal.core.tables import Row, Table, write_arrow
+from paraspinal.core.records.tables import Row, Table, write_arrow
 from paraspinal.validate.pairing import MaskPair
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from paraspinal.core.errors import InputError
-from paraspinal.core.schemas import LEVELS, SCANS
-from paraspinal.core.tables import Row
+from paraspinal.core.records.schemas import LEVELS, SCANS
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import LevelScheme, Sequence
 
 SCHEMES = (LevelScheme.VERTEBRA_SLAB.value, LevelScheme.DISC_STACK.value)

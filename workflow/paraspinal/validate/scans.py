@@ -9,9 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from paraspinal.core.errors import DataError, InputError
-from paraspinal.core.geometry import Grid, same_grid
-from paraspinal.core.images import array_of, read_image
-from paraspinal.core.tables import Row
+from paraspinal.core.imaging.geometry import Grid, same_grid
+from paraspinal.core.imaging.images import array_of, read_image
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import Reason, Status
 from paraspinal.statistics.strata import AGE_BANDS_YEARS, BMI_BANDS_KG_M2, band
 from paraspinal.validate.compare import Maps

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from paraspinal.core.tables import Row
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import PairState
 from paraspinal.statistics.agreement import MIN_SUFFICIENT
 from paraspinal.statistics.strata import parts

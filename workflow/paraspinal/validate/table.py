@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from paraspinal.core.tables import Row
+from paraspinal.core.records.tables import Row
 from paraspinal.statistics.columns import agreement_table
 from paraspinal.statistics.margins import Margin, margin_for
 from paraspinal.statistics.strata import PairedTable, agreement_rows

@@ -23,7 +23,7 @@ import pydicom
 import SimpleITK as sitk
 
 from paraspinal.core.errors import DataError, InputError
-from paraspinal.core.images import as_volume
+from paraspinal.core.imaging.images import as_volume
 from paraspinal.core.vocab import Reason
 
 TIMEOUT_S = 900

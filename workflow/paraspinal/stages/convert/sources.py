@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from paraspinal.core.errors import ResultsError
-from paraspinal.core.registry import shard_name
+from paraspinal.core.records.registry import shard_name
 
 
 @dataclass(frozen=True)

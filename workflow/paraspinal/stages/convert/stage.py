@@ -14,13 +14,15 @@ import SimpleITK as sitk
 
 from paraspinal.core.errors import DataError, InputError
 from paraspinal.core.files import write_json
-from paraspinal.core.geometry import Grid, same_grid
 from paraspinal.core.identity import BidsName
-from paraspinal.core.images import read_image
-from paraspinal.core.registry import shard_path
-from paraspinal.core.schemas import CONVERT, SESSION_STACKS
-from paraspinal.core.shards import Stage, Work, per_item
-from paraspinal.core.tables import Row
+from paraspinal.core.imaging.geometry import Grid, same_grid
+from paraspinal.core.imaging.images import read_image
+from paraspinal.core.records.items import per_item
+from paraspinal.core.records.registry import shard_path
+from paraspinal.core.records.schemas import CONVERT, SESSION_STACKS
+from paraspinal.core.records.shards import Stage
+from paraspinal.core.records.tables import Row
+from paraspinal.core.records.work import Work
 from paraspinal.core.vocab import Plane, Reason, Sequence, Status
 from paraspinal.stages.convert.dcm2niix_tool import run_dcm2niix, tool_versions
 from paraspinal.stages.convert.sources import StackFiles, read_index

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from paraspinal.core import archives
+from paraspinal.core.archives import files as archives
 from paraspinal.core.errors import DataError
 from paraspinal.stages.convert.sources import StackFiles
 

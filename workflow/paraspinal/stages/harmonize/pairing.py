@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from paraspinal.core.geometry import Grid
-from paraspinal.core.tables import Row
+from paraspinal.core.imaging.geometry import Grid
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import DixonPart
 
 NOISE_FRAC = 1e-3

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from paraspinal.core.tables import Row
+from paraspinal.core.records.tables import Row
 
 SAME = 0.01
 """Slopes are alike within this share."""

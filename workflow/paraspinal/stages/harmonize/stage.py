@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from paraspinal.core.geometry import tilt_deg
 from paraspinal.core.identity import BidsName
-from paraspinal.core.images import array_of, read_image
-from paraspinal.core.schemas import CONVERT, HARMONIZE
+from paraspinal.core.imaging.geometry import tilt_deg
+from paraspinal.core.imaging.images import array_of, read_image
+from paraspinal.core.records.items import guarded
+from paraspinal.core.records.schemas import CONVERT, HARMONIZE
+from paraspinal.core.records.shards import Stage
+from paraspinal.core.records.tables import Row
+from paraspinal.core.records.work import Work
 from paraspinal.core.settings import Settings
-from paraspinal.core.shards import Stage, Work, guarded
-from paraspinal.core.tables import Row
 from paraspinal.core.vocab import DixonPart, Plane, Reason, Sequence, Status
 from paraspinal.stages.harmonize.integrity import Pair, check_pair
 from paraspinal.stages.harmonize.pairing import DixonSet, dixon_sets, grid_of, is_one_grid

@@ -1,5 +1,5 @@
 """Ingest: the only reader of raw input paths. Finds every image, decides what it is, and deals visits to shards."""
 
-from paraspinal.stages.ingest.run import IngestSummary, ingest, take_inventory
+from paraspinal.stages.ingest.stage import IngestSummary, ingest, take_inventory
 
-__all__ = ["IngestSummary", "ingest", "take_inventory"]
+__all__ = ["IngestSummary", "identity", "ingest", "inventory", "reading", "sheets", "stacking", "take_inventory"]

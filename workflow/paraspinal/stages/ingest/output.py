@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 
 from paraspinal.core.errors import ResultsError
 from paraspinal.core.files import TEMPORARY_PREFIX, atomic_path, write_json
-from paraspinal.core.registry import shard_name
-from paraspinal.core.tables import Table
-from paraspinal.stages.ingest.stock import Piece
+from paraspinal.core.records.registry import shard_name
+from paraspinal.core.records.tables import Table
+from paraspinal.stages.ingest.stacking.stack_store import Piece
 
 COHORT = "registry/cohort.json"
 ID_BYTES = 8

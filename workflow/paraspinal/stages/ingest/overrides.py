@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from paraspinal.core.tables import Row
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import Reason, Status
 from paraspinal.stages.ingest.kinds.region import Region
 from paraspinal.stages.ingest.kinds.sequence import Contrast
 from paraspinal.stages.ingest.sheets import CORRECTIONS, OverrideRow
-from paraspinal.stages.ingest.stacks import Stack
+from paraspinal.stages.ingest.stacking.stacks import Stack
 
 IDS = ("stack_id", "series_id", "protocol_id")
 """Columns of the inventory a row of the sheet may name, the most specific first."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from paraspinal.core.files import write_text
-from paraspinal.core.registry import INGEST_PROGRESS
+from paraspinal.core.records.registry import INGEST_PROGRESS
 from paraspinal.stages.ingest.reading.header_pass import PassTally, Report
 
 log = logging.getLogger(__name__)

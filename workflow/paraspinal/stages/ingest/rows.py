@@ -6,11 +6,11 @@ import hashlib
 import re
 
 from paraspinal.core.identity import Identity
-from paraspinal.core.tables import Row
+from paraspinal.core.records.tables import Row
+from paraspinal.stages.ingest.identity.subject_identity import Visit, day_of
 from paraspinal.stages.ingest.kinds.vendor import model_of, vendor_of
 from paraspinal.stages.ingest.reading.record import Values
-from paraspinal.stages.ingest.stacks import Stack
-from paraspinal.stages.ingest.who import Visit, day_of
+from paraspinal.stages.ingest.stacking.stacks import Stack
 
 MAX_AGE_YEARS = 90.0
 """Everyone older is 90: great age identifies."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from paraspinal.core.levels import LUMBAR_BLOCK, STACK, level_by_name
-from paraspinal.core.tables import Row
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import LevelScheme, Reason
 from paraspinal.stages.levels.slabs import MAX_TILT_DEG, Stack, Vector, Weights
 from paraspinal.stages.levels.spine import Disc, Vertebra, discs_of, least_confidence, mean_axis

@@ -6,7 +6,7 @@ import numpy as np
 
 from paraspinal.core.levels import LUMBAR_BLOCK, LevelKind, all_levels, level_by_name
 from paraspinal.core.levels_sheet import HandLevel, HandLevels
-from paraspinal.core.tables import Row
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import LevelNumbering, LevelScheme
 from paraspinal.stages.levels.assign import Covered, Slab, slab_of, stack_slab
 from paraspinal.stages.levels.slabs import Stack

@@ -13,7 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from paraspinal.core.geometry import Grid
+from paraspinal.core.imaging.geometry import Grid
 
 SAMPLES = 20_000
 """Voxels of the spine scan that are compared, evenly spread."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from paraspinal.core.geometry import Grid
+from paraspinal.core.imaging.geometry import Grid
 
 Vector = NDArray[np.float64]
 Weights = NDArray[np.float64]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from paraspinal.core.levels import LevelKind, disc_between, level_by_name
-from paraspinal.core.tables import Row
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import LevelNumbering, Status
 from paraspinal.stages.levels.slabs import Plane, Vector
 

@@ -9,16 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paraspinal.core.errors import DataError
-from paraspinal.core.geometry import Grid, same_grid
-from paraspinal.core.images import array_of, read_image
+from paraspinal.core.imaging.geometry import Grid, same_grid
+from paraspinal.core.imaging.images import array_of, read_image
 from paraspinal.core.labels import muscle_labels
-from paraspinal.core.shards import Work
-from paraspinal.core.tables import Row
+from paraspinal.core.records.tables import Row
+from paraspinal.core.records.work import Work
 from paraspinal.core.vocab import BiasCorrection, Muscle, Reason, Sequence
-from paraspinal.stages.measure import fat_dixon, fat_t1t2
-from paraspinal.stages.measure.even import evened
-from paraspinal.stages.measure.fat import FatMethod
-from paraspinal.stages.measure.marrow import marrow_ff_frac
+from paraspinal.stages.measure.fat import brightness as fat_t1t2
+from paraspinal.stages.measure.fat import dixon as fat_dixon
+from paraspinal.stages.measure.fat.marrow import marrow_ff_frac
+from paraspinal.stages.measure.fat.n4 import evened
+from paraspinal.stages.measure.fat.profile import FatMethod
 from paraspinal.stages.measure.regions import Edge, Region
 
 GRID_SHARE_OF_PIXEL = 0.1

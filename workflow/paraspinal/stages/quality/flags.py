@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from paraspinal.core.tables import Row
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import Light, Muscle, Reason, Side
 
 _SEVERITY = (Light.GREEN, Light.AMBER, Light.RED)

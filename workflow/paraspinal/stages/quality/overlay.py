@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from paraspinal.core.geometry import Grid, plane_of
+from paraspinal.core.imaging.geometry import Grid, plane_of
 from paraspinal.core.labels import Label, all_labels
-from paraspinal.core.tables import Row
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import LevelScheme, Muscle, Plane
 
 PANEL = (216, 168)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from paraspinal.core.geometry import Grid
+from paraspinal.core.imaging.geometry import Grid
 from paraspinal.core.labels import muscle_labels
 from paraspinal.core.settings import QualitySettings
 from paraspinal.core.vocab import Light, Muscle, Reason, Side

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from paraspinal.core.errors import InputError
-from paraspinal.core.tables import Row
+from paraspinal.core.records.tables import Row
 from paraspinal.stages.report.data import records
 
 FOLDERS = ("agreement", "validation")

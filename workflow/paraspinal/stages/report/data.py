@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import yaml
 
 from paraspinal.core.errors import InputError
-from paraspinal.core.people_schemas import PARTICIPANTS
-from paraspinal.core.schemas import INVENTORY, LEVELS, METRICS, QUALITY, SCANS
-from paraspinal.core.tables import Row, Table
+from paraspinal.core.records.people_schemas import PARTICIPANTS
+from paraspinal.core.records.schemas import INVENTORY, LEVELS, METRICS, QUALITY, SCANS
+from paraspinal.core.records.tables import Row, Table
 from paraspinal.core.vocab import Light
 
 SCAN_KEY = ["subject", "session", "scan_id"]

@@ -10,13 +10,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
-from paraspinal.core import software
 from paraspinal.core.errors import ModelError
 from paraspinal.core.files import sha256_file
 from paraspinal.core.paths import PROJECT, SCHEMAS
-from paraspinal.core.registry import Registry
-from paraspinal.core.schemas import COHORT_TABLES
-from paraspinal.core.tables import Row
+from paraspinal.core.records import software
+from paraspinal.core.records.registry import Registry
+from paraspinal.core.records.schemas import COHORT_TABLES
+from paraspinal.core.records.tables import Row
 from paraspinal.models.card import ModelCard, read_card
 from paraspinal.models.registry import find
 from paraspinal.stages.report.agreement import agreements

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from paraspinal.core.tables import Row
+from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import Light, Muscle, Sequence
 from paraspinal.stages.report.data import SCAN_KEY, Cohort, groups, plain, records
 from paraspinal.stages.report.flow import is_measured

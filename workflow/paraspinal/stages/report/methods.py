@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from paraspinal.core.schemas import METRICS
-from paraspinal.core.tables import Column, Row
+from paraspinal.core.records.schemas import METRICS
+from paraspinal.core.records.tables import Column, Row
 from paraspinal.core.vocab import FiMethod, Light
 from paraspinal.stages.report.data import SCAN_KEY, Cohort, records, sizes
 from paraspinal.stages.report.evidence import Evidence, Model

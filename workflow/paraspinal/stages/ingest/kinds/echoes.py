@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from paraspinal.core.geometry import Grid, same_grid
+from paraspinal.core.imaging.geometry import Grid, same_grid
 from paraspinal.core.vocab import DixonPart
 from paraspinal.core.vocab import Sequence as Kind
 from paraspinal.stages.ingest.kinds.sequence import Contrast

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from paraspinal.core.archive_bounds import SEPARATOR, Member
-from paraspinal.core.archives import members
+from paraspinal.core.archives.bounds import SEPARATOR, Member
+from paraspinal.core.archives.files import members
 from paraspinal.core.errors import DataError
 from paraspinal.core.vocab import Reason
+from paraspinal.stages.ingest.reading.assess import is_dicom_name, judged_by_header, judged_by_name, series_key
 from paraspinal.stages.ingest.reading.cache import Read
 from paraspinal.stages.ingest.reading.dicom_file import read_dicom_bytes
-from paraspinal.stages.ingest.reading.judge import is_dicom_name, judged_by_header, judged_by_name, series_key
 from paraspinal.stages.ingest.reading.record import OTHER, FileRecord, refuse
 from paraspinal.stages.ingest.reading.walk import Found
 

@@ -11,13 +11,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass
 from itertools import islice
 
-from paraspinal.core.archives import is_archive
+from paraspinal.core.archives.files import is_archive
 from paraspinal.core.errors import InputError
 from paraspinal.core.vocab import Reason
 from paraspinal.stages.ingest.reading.archive_file import NOT_CACHED, read_archive
+from paraspinal.stages.ingest.reading.assess import is_dicom_name, judged_by_header, judged_by_name, series_key
 from paraspinal.stages.ingest.reading.cache import Cache, Read
 from paraspinal.stages.ingest.reading.dicom_file import CHANGED, read_dicom
-from paraspinal.stages.ingest.reading.judge import is_dicom_name, judged_by_header, judged_by_name, series_key
 from paraspinal.stages.ingest.reading.nifti_file import is_nifti_name, read_nifti
 from paraspinal.stages.ingest.reading.record import OTHER, FileRecord, refuse
 from paraspinal.stages.ingest.reading.walk import Found

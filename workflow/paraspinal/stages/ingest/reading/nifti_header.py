@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from paraspinal.core.errors import DataError
-from paraspinal.core.geometry import Grid
+from paraspinal.core.imaging.geometry import Grid
 from paraspinal.core.vocab import Reason
 
 HEADER_BYTES = 552

@@ -1,0 +1,111 @@
+"""What is done and what is not, from the registry, shard tables and the notes of running shards alone."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from paraspinal.cohort.running.plan import SHARD_STAGES
+from paraspinal.core.records.notes import Progress, State, mark_of, note_path, read_progress, states_of
+from paraspinal.core.records.registry import INGEST_PROGRESS, Registry, shard_path
+from paraspinal.core.vocab import Status
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """How far a stage is: sessions done of all, and what became of its items, those of running shards too."""
+
+    stage: str
+    done: int
+    total: int
+    states: Counter[State]
+
+    @property
+    def items(self) -> Counter[str]:
+        """Items by status."""
+        return _summed((status, n) for (status, _), n in self.states.items())
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """Items that are not plainly ok by reason code."""
+        return _summed((reason, n) for (_, reason), n in self.states.items() if reason)
+
+    @property
+    def failures(self) -> Counter[str]:
+        """Failed items by reason code."""
+        return _summed((reason or "", n) for (status, reason), n in self.states.items() if Status(status).is_failure)
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        counts = {name: dict(getattr(self, name)) for name in ("items", "reasons", "failures")}
+        return {"stage": self.stage, "done": self.done, "total": self.total, **counts}
+
+
+def _summed(pairs: Any) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for name, n in pairs:
+        found[name] += n
+    return found
+
+
+def header_pass(results: Path) -> str:
+    """Say how far a running header pass is, in a few words; empty when there is none."""
+    try:
+        found = json.loads((results / INGEST_PROGRESS).read_text())
+        rate = found["read"] / max(1.0, found["seconds"])
+        return f"{found['files']:,} files found, {found['read']:,} read, {rate:,.0f} a second"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def status(results: Path) -> list[StageStatus]:
+    """Read the state of every shard stage; an empty results folder gives zero totals."""
+    return Watched(results).read()
+
+
+@dataclass
+class Watched:
+    """A results folder that is looked at again and again; a shard table is read once, unless it changes, and not
+    at all where a note says what it holds."""
+
+    results: Path
+    _seen: dict[Path, tuple[tuple[int, int], Progress]] = field(default_factory=dict)
+
+    def read(self) -> list[StageStatus]:
+        """Read the state of every shard stage."""
+        shards = Counter(Registry.read(self.results).shards.values())
+        return [self._stage(stage, shards) for stage in SHARD_STAGES]
+
+    def _stage(self, stage: str, shards: Counter[int]) -> StageStatus:
+        done = 0.0
+        states: Counter[State] = Counter()
+        for shard, sessions in shards.items():
+            found = self._shard(stage, shard)
+            if found is not None:
+                done += sessions * found.done / max(1, found.total)
+                states.update(found.states)
+        return StageStatus(stage, int(done), sum(shards.values()), states)
+
+    def _shard(self, stage: str, shard: int) -> Progress | None:
+        """How far a shard is: by its table if that is written, else by its note; None if it has not begun."""
+        path = shard_path(self.results, stage, shard)
+        try:
+            mark = mark_of(path)
+        except FileNotFoundError:
+            note = read_progress(note_path(self.results, stage, shard))
+            return note and replace(note, done=max(0, min(note.done, note.total - 1)))
+        if self._seen.get(path, (None, None))[0] != mark:
+            note = read_progress(note_path(self.results, stage, shard))
+            self._seen[path] = (mark, note if note and note.table == mark else _counted(path))
+        return self._seen[path][1]
+
+
+def _counted(path: Path) -> Progress:
+    with pq.ParquetFile(path) as file:
+        states = states_of(file.read(["status", "reason_code"], use_threads=False).to_pylist())
+    return Progress(1, 1, states, mark_of(path))

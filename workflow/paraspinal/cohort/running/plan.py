@@ -1,0 +1,86 @@
+"""What the engine must know of a run: the stages, what decides whether they run again, and the shards."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from paraspinal.core.files import sha256_file, sha256_json
+from paraspinal.core.paths import PROJECT, RESOURCES
+from paraspinal.core.records.digest import code_digest
+from paraspinal.core.records.registry import Registry, shard_path
+from paraspinal.core.records.shards import Stage
+from paraspinal.core.settings import Settings
+
+SHARD_STAGES = ("convert", "harmonize", "segment", "levels", "measure", "quality")
+"""Stages that work shard by shard, in the order of the road; each reads the table of the one before."""
+
+PAGE = PROJECT / "workflow" / "report"
+"""Template, style and script of the cohort page."""
+CHECKLIST = RESOURCES / "claim2024.tsv"
+"""Items of the reporting checklist the report answers."""
+
+_COHORT_MODULES = {
+    "ingest": "paraspinal.stages.ingest",
+    "aggregate": "paraspinal.cohort.tables.aggregate",
+    "report": "paraspinal.stages.report.stage",
+}
+
+
+def stage(name: str) -> Stage:
+    """Get a shard stage by name; raises ValueError for one that does not exist."""
+    if name not in SHARD_STAGES:
+        raise ValueError(f"no such stage: {name}")
+    found: Stage = importlib.import_module(f"paraspinal.stages.{name}").STAGE
+    return found
+
+
+def stage_before(name: str) -> str:
+    """Name the stage whose shard table ``name`` reads."""
+    return ("ingest", *SHARD_STAGES)[SHARD_STAGES.index(name)]
+
+
+def stage_params(name: str, settings: Settings) -> dict[str, Any]:
+    """What of code, settings and models decides a stage's results; the ``params`` of its rule."""
+    if name in _COHORT_MODULES:
+        far = settings.quality
+        parameters = {
+            "ingest": {"sheets": _sheet_digests(settings)},
+            "aggregate": {**asdict(settings.breaker), "max_robust_z": far.max_robust_z, "min_peers": far.min_peers},
+            "report": {"page": _page_digest()},
+        }[name]
+        return {"code": code_digest(_COHORT_MODULES[name]), "parameters": parameters}
+    found = stage(name)
+    return {
+        "code": found.code,
+        "parameters": found.parameters(settings),
+        "models": found.models(settings),
+    }
+
+
+def trained_tasks(settings: Settings) -> list[str]:
+    """Models `train` makes: the shipped ones, or with a cohort sheet the user's own muscles model."""
+    return ["muscles"] if settings.train.cohort_sheet else ["muscles", "spine"]
+
+
+def train_params(settings: Settings) -> dict[str, Any]:
+    """What of settings and sheets decides a trained model. Not the code: a finished training is not begun again."""
+    return {**settings.public()["train"], "sheets": _sheet_digests(settings, "train")}
+
+
+def _sheet_digests(settings: Settings, group: str = "ingest") -> list[str]:
+    """Digests of the user's sheets, so that an edited one is read; an unreadable one is the reader's to refuse."""
+    paths = [Path(path) for path in settings.private_paths()[group].values() if path]
+    return [sha256_file(path) if path.is_file() else "" for path in paths]
+
+
+def _page_digest() -> str:
+    """Digest of the page's template, style, script and checklist: no Python, and so outside the code digest."""
+    return sha256_json({path.name: sha256_file(path) for path in [*PAGE.iterdir(), CHECKLIST] if path.is_file()})
+
+
+def shard_tables(name: str, results: Path) -> list[str]:
+    """List the shard tables of a stage, relative to ``results``, from the registry."""
+    return [str(shard_path(Path(), name, shard)) for shard in Registry.read(results).shard_numbers]

@@ -1,0 +1,3 @@
+"""Shard tables to cohort tables, and those to other programs."""
+
+__all__ = ["aggregate", "export", "outliers", "wide"]

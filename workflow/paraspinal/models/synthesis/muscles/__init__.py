@@ -1,0 +1,3 @@
+"""Synthetic axial slices with the eight muscles."""
+
+__all__ = ["atlas_bank", "task"]

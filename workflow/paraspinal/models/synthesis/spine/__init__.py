@@ -1,0 +1,3 @@
+"""Synthetic sagittal slices with vertebrae, discs, sacrum and canal."""
+
+__all__ = ["non_lumbar", "painter", "scene", "task", "view"]

@@ -1,0 +1,3 @@
+"""Size of a muscle in a level."""
+
+__all__ = ["between", "size"]
