@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(workflow.current_basedir).parent))
 from paraspinal.cohort.running.log_redaction import Discretion, passed_on
 from paraspinal.cohort.running.plan import (
     SHARD_STAGES,
+    job_environment,
     shard_tables,
     stage_params,
     train_params,
@@ -34,11 +35,7 @@ workflow.config_settings.config_args = passed_on(
     workflow.config_settings.config_args, settings
 )
 
-# Jobs run this checkout's package with the interpreter of the engine, or of the environment the profile activates.
-os.environ["PATH"] = os.pathsep.join(
-    [str(Path(sys.executable).parent), os.environ["PATH"]]
-)
-os.environ["PYTHONPATH"] = str(Path(workflow.current_basedir).parent)
+os.environ.update(job_environment())
 
 
 wildcard_constraints:

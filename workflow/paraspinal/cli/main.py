@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from paraspinal import __version__
 from paraspinal.cli import agree, commands, follow, models, train
 from paraspinal.core.errors import DataError, ParaspinalError, drive_trouble, error_line, trace
+from paraspinal.core.version import version
 
 DATA_ERROR_EXIT = 10
 """Exit code when a single image given on the command line cannot be processed."""
@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
         prog="paraspinal",
         description="From lumbar MRI to cohort tables of muscle size and fat. Research use, not diagnosis.",
     )
-    root.add_argument("--version", action="version", version=f"paraspinal {__version__}")
+    root.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     subs = root.add_subparsers(required=True, metavar="COMMAND")
 
     demo = subs.add_parser("demo", help="write a phantom cohort as DICOM and run everything on it")
@@ -119,6 +119,14 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--data", type=Path, required=True, help="folder with the labelled images")
     evaluate.set_defaults(command=commands.evaluate)
     return root
+
+
+class _Version(argparse.Action):
+    """Print the version. Made only when it is asked for: it may take a call of git."""
+
+    def __call__(self, *_: object) -> None:
+        print(f"paraspinal {version()}")
+        raise SystemExit
 
 
 def _settings_options(command: argparse.ArgumentParser) -> None:

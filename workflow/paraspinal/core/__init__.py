@@ -13,5 +13,6 @@ __all__ = [
     "records",
     "settings",
     "sheets",
+    "version",
     "vocab",
 ]

@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from paraspinal import __version__
 from paraspinal.core.errors import ResultsError
 from paraspinal.core.files import atomic_path, write_json, write_text
 from paraspinal.core.records.tables import Row, Table, write_arrow
+from paraspinal.core.version import version
 from paraspinal.validate.pairing import MaskPair
 
 
@@ -29,7 +29,7 @@ def write_tables(folder: Path, tables: Iterable[tuple[Table, list[Row]]], option
             with atomic_path(folder / f"{table.name}.csv") as temporary:
                 found.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get).to_csv(temporary, index=False)
         write_json(folder / "dictionary.json", {table.name: _describe(table) for table, _ in tables})
-        write_json(folder / "options.json", {"version": __version__, **options})
+        write_json(folder / "options.json", {"version": version(), **options})
     except OSError as error:
         raise ResultsError(f"the results cannot be written: {error.strerror}", hint="choose another --out") from None
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from paraspinal import __version__
 from paraspinal.cohort.running.plan import SHARD_STAGES, stage, stage_before
 from paraspinal.cohort.running.runs import settings_of
 from paraspinal.core.errors import ConfigError
 from paraspinal.core.records import software
 from paraspinal.core.records.shards import run_shard
+from paraspinal.core.version import version
 
 
 def run_job(name: str, results: Path, shard: int | None, workers: int = 1) -> str:
@@ -23,21 +23,21 @@ def run_job(name: str, results: Path, shard: int | None, workers: int = 1) -> st
             raise ConfigError(f"stage {name} works on a shard", hint="pass --shard")
         tally = run_shard(stage(name), stage_before(name), results, settings, shard, workers)
         if tally.computed:
-            versions = software.loaded(__version__) | stage(name).tools()
+            versions = software.loaded(version()) | stage(name).tools()
             software.record(results, name, shard, versions, is_all_new=not tally.reused)
         return f"{name} shard {shard}: {tally.computed} computed, {tally.reused} reused, items {dict(tally.items)}"
     if name == "ingest":
         from paraspinal.stages.ingest import ingest
 
         summary = ingest(settings)
-        software.record(results, name, None, software.loaded(__version__))
+        software.record(results, name, None, software.loaded(version()))
         return f"ingest: {summary}"
     if name == "aggregate":
         from paraspinal.cohort.tables.aggregate import aggregate
         from paraspinal.cohort.tables.outliers import Limits
 
         rows = aggregate(results, settings.breaker, Limits.of(settings.quality))
-        software.record(results, name, None, software.loaded(__version__))
+        software.record(results, name, None, software.loaded(version()))
         return f"aggregate: rows {rows}"
     if name == "report":
         from paraspinal.stages.report.stage import write_report

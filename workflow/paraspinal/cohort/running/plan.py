@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from paraspinal.core.records.digest import code_digest
 from paraspinal.core.records.registry import Registry, shard_path
 from paraspinal.core.records.shards import Stage
 from paraspinal.core.settings import Settings
+from paraspinal.core.version import CODE_STATE_VARIABLE, code_state
 
 SHARD_STAGES = ("convert", "harmonize", "segment", "levels", "measure", "quality")
 """Stages that work shard by shard, in the order of the road; each reads the table of the one before."""
@@ -79,6 +82,16 @@ def _sheet_digests(settings: Settings, group: str = "ingest") -> list[str]:
 def _page_digest() -> str:
     """Digest of the page's template, style, script and checklist: no Python, and so outside the code digest."""
     return sha256_json({path.name: sha256_file(path) for path in [*PAGE.iterdir(), CHECKLIST] if path.is_file()})
+
+
+def job_environment() -> dict[str, str]:
+    """What every job inherits: this checkout's package, and the interpreter of the engine.
+
+    Where a profile activates an environment for a job, its interpreter comes before ours. The state of the code is
+    asked of git here, once for all jobs.
+    """
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return {"PATH": path, "PYTHONPATH": str(PROJECT / "workflow"), CODE_STATE_VARIABLE: code_state()}
 
 
 def shard_tables(name: str, results: Path) -> list[str]:

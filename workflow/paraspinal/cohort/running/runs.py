@@ -15,11 +15,11 @@ from typing import IO
 
 import yaml
 
-from paraspinal import __version__
 from paraspinal.core.errors import ConfigError, ResultsError
 from paraspinal.core.files import write_text_if_changed
 from paraspinal.core.records import software
 from paraspinal.core.settings import PRIVATE, Settings, load_settings, merge, read_config
+from paraspinal.core.version import version
 
 RUN_CONFIG = "run_config.yaml"
 LOCK_FILE = ".run.lock"
@@ -48,11 +48,12 @@ def begin_run(settings: Settings) -> None:
     results.mkdir(parents=True, exist_ok=True)
     if not _is_handed_down(results):
         _held.append(_lock(results))
-    write_text_if_changed(results / RUN_CONFIG, yaml.safe_dump(settings.public(), sort_keys=False))
+    told = yaml.safe_dump(settings.public(), sort_keys=False)
+    write_text_if_changed(results / RUN_CONFIG, f"# paraspinal {version()}\n{told}")
     record = private_run_file(settings.private_path, results, ".json")
     write_text_if_changed(record, json.dumps(settings.private_paths()))
     record.chmod(0o600)
-    software.record(results, "engine", None, software.loaded(__version__))
+    software.record(results, "engine", None, software.loaded(version()))
 
 
 def settings_of(results: Path) -> Settings:

@@ -19,6 +19,7 @@ PLUMBING = (
     "paraspinal.core.files",
     "paraspinal.core.paths",
     "paraspinal.core.settings",
+    "paraspinal.core.version",
 )
 """Modules that decide when and where something is computed, never what comes out; columns count by themselves."""
 

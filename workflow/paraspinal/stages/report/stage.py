@@ -11,10 +11,10 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
-import paraspinal
 from paraspinal.core.files import write_text
 from paraspinal.core.paths import PROJECT
 from paraspinal.core.records.schemas import COHORT_TABLES
+from paraspinal.core.version import version
 from paraspinal.core.vocab import Muscle, Side
 from paraspinal.stages.report import figures
 from paraspinal.stages.report.claim import as_section, checklist
@@ -81,7 +81,7 @@ def render(cohort: Cohort, results: Path, found: Flow, text: Sequence[Section], 
         min_for_quartiles=MIN_FOR_QUARTILES,
         definitions=cohort.dictionary.get("fi_method", {}) | cohort.dictionary.get("level_scheme", {}),
         config_text=yaml.safe_dump({k: v for k, v in cohort.config.items() if k not in PLACES}, allow_unicode=True),
-        version=paraspinal.__version__,
+        version=version(),
     )  # fmt: skip
     return page
 
