@@ -7,6 +7,8 @@ CORES  ?= 2
 # Where pip finds CPU builds of torch beside PyPI, and, for `make setup-cuda`, CUDA builds.
 TORCH_CPU_INDEX  ?= https://download.pytorch.org/whl/cpu
 TORCH_CUDA_INDEX ?= https://download.pytorch.org/whl/cu130
+# A space at the end of a line, or a mark that a merge left.
+UNTIDY := [ ]$$|^(<{7}|>{7})[ ]
 DATA   ?= $(or $(PARASPINAL_DATA),../shared/data)
 
 .DEFAULT_GOAL := help
@@ -54,11 +56,14 @@ test: setup ## every test but those on a cluster
 test-slurm: setup ## both cluster profiles on a Slurm of their own (apt-get install slurmctld slurmd slurm-client munge)
 	SLURM_REQUIRED=1 $(BIN)/pytest -n 0 tests/slurm
 
-check: setup ## lint, format and types
+check: setup ## lint, format and types; the same as the hooks of .pre-commit-config.yaml
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+	$(BIN)/snakemake --lint --snakefile workflow/Snakefile
 	$(BIN)/mypy
+	@git grep --no-index --exclude-standard -nIE '$(UNTIDY)'; test $$? = 1
 
 train: setup ## rebuild the shipped weights from synthesis, or your own: make train SHEET=cohort.tsv [LABELS=values.tsv] [OUT=<folder>]
 ifdef SHEET
