@@ -5,32 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from muscle_factory import discs, plain_geometry, small_bank, with_pairs
 
 from paraspinal.core.labels import all_labels, label_by_name
 from paraspinal.models.synthesis.artefacts import add_ghosts, coarsen, swap_water_and_fat
-from paraspinal.models.synthesis.augmentation import Geometry, sample_field_of_view, sample_geometry
+from paraspinal.models.synthesis.augmentation import sample_field_of_view, sample_geometry
 from paraspinal.models.synthesis.contrast import MIN_FAT_CONTRAST, Paint, ThickScene, Values, sample_contrast
 from paraspinal.models.synthesis.ingredients import ALL_INGREDIENTS, Ingredient, Ingredients
-from paraspinal.models.synthesis.muscles.atlas_bank import BANK_PIXEL_MM, MAX_DISTANCE_MM, AtlasBank, mirror
+from paraspinal.models.synthesis.muscles.atlas_bank import mirror
 from paraspinal.models.synthesis.muscles.changes import UPPER_SHIFT_MM, MuscleChanges, change_muscles, draw_changes
 from paraspinal.models.synthesis.muscles.painter import EDGE_MM, Painter
 from paraspinal.models.synthesis.muscles.people import synthetic_person
 from paraspinal.models.synthesis.muscles.procedural import procedural_scene
 from paraspinal.models.synthesis.muscles.septa import RIM_MM, Sheet, not_muscle, septum
 from paraspinal.models.synthesis.muscles.task import MUSCLE_CLASSES, SAMPLE_SHAPE, SWAP_SIDES, MuscleTask, atlas_scene
-
-
-def plain_geometry() -> Geometry:
-    """Make coordinates without any warp: x to the left, y to the back."""
-    rows, columns = (2.0 * (np.arange(n) - (n - 1) / 2) for n in SAMPLE_SHAPE)
-    y, x = np.meshgrid(rows, columns, indexing="ij")
-    return Geometry(x.astype(np.float32), y.astype(np.float32), is_mirrored=False)
-
-
-def discs(x_mm: np.ndarray, y_mm: np.ndarray) -> np.ndarray:
-    """Place eight round muscles, left ones at positive x."""
-    centres = [(12, 0), (-12, 0), (38, 0), (-38, 0), (40, -45), (-40, -45), (70, -25), (-70, -25)]
-    return np.stack([np.hypot(x_mm - x, y_mm - y) - 11.0 for x, y in centres]).astype(np.float32)
 
 
 @pytest.mark.parametrize("use", [frozenset(), ALL_INGREDIENTS])
@@ -84,18 +72,14 @@ def test_painted_muscles_are_where_their_shapes_are() -> None:
     np.testing.assert_allclose(scene.render(values)[deep], values[Paint.MUSCLE], rtol=1e-5)
 
 
-def small_bank(n_slices: int = 9) -> AtlasBank:
-    """Build an atlas of round muscles that grow from slice to slice."""
-    axis = np.arange(-90.0, 90.5, BANK_PIXEL_MM)
-    y, x = np.meshgrid(axis, axis, indexing="ij")
-    fields = [np.clip(discs(x, y) - 0.3 * k, -MAX_DISTANCE_MM, MAX_DISTANCE_MM) for k in range(n_slices)]
-    return AtlasBank(np.stack(fields).astype(np.float32), (axis[0], axis[0]), slice_mm=3.0)
-
-
 def test_border_between_multifidus_and_erector_moves_but_their_sum_stays() -> None:
     geometry = plain_geometry()
-    shapes = discs(geometry.x_mm / 2, geometry.y_mm / 2)  # large: neighbours touch
-    union = np.minimum(shapes[:2], shapes[2:4]) < 0
+    shapes = with_pairs(discs(geometry.x_mm / 2, geometry.y_mm / 2))
+    for side, sign in ((0, 1.0), (1, -1.0)):  # one disc, parted along a line
+        shapes[8 + side] = np.hypot(geometry.x_mm - sign * 30.0, geometry.y_mm) - 28.0
+        beyond = sign * geometry.x_mm - 24.0
+        shapes[side], shapes[2 + side] = np.maximum(shapes[8 + side], beyond), np.maximum(shapes[8 + side], -beyond)
+    union = shapes[8:] < 0
     shares = []
     for seed in range(20):
         changes = draw_changes(np.random.default_rng(seed))
@@ -109,8 +93,9 @@ def test_border_between_multifidus_and_erector_moves_but_their_sum_stays() -> No
 
 def test_a_border_shift_of_known_size() -> None:
     geometry = plain_geometry()
-    shapes = np.full((8, *SAMPLE_SHAPE), 30.0, dtype=np.float32)
-    shapes[0], shapes[2] = np.abs(geometry.x_mm) - 40.0 + 20.0, np.abs(geometry.x_mm - 40.0) - 20.0
+    shapes = np.full((10, *SAMPLE_SHAPE), 30.0, dtype=np.float32)
+    shapes[0], shapes[2] = np.abs(geometry.x_mm) - 20.0, np.abs(geometry.x_mm - 40.0) - 20.0
+    shapes[8] = np.abs(geometry.x_mm - 20.0) - 40.0
     still = np.zeros((2, 3))
     at_l5, above = (
         change_muscles(shapes, MuscleChanges(np.zeros(8), still, UPPER_SHIFT_MM), geometry.y_mm, height)
@@ -118,7 +103,7 @@ def test_a_border_shift_of_known_size() -> None:
     )
     assert np.array_equal(at_l5[0] < 0, (shapes[0] < 0) & (geometry.x_mm < 20.0))
     # Multifidus gains |UPPER_SHIFT_MM| of a straight border everywhere above L5.
-    assert np.array_equal(above[0] < 0, (np.minimum(shapes[0], shapes[2]) < 0) & (geometry.x_mm < 20 - UPPER_SHIFT_MM))
+    assert np.array_equal(above[0] < 0, (shapes[8] < 0) & (geometry.x_mm < 20 - UPPER_SHIFT_MM))
 
 
 def test_without_an_ingredient_nothing_of_it_is_drawn() -> None:
@@ -243,7 +228,7 @@ def test_a_synthetic_person_is_always_the_same_and_has_outlines_on_both_sides() 
 
 def test_mirroring_atlas_shapes_twice_changes_nothing() -> None:
     geometry = plain_geometry()
-    shapes = discs(geometry.x_mm, geometry.y_mm)
+    shapes = with_pairs(discs(geometry.x_mm, geometry.y_mm))
     assert np.array_equal(mirror(mirror(shapes)), shapes)
     np.testing.assert_allclose(mirror(shapes), shapes, atol=1e-4)  # these discs are symmetric
 

@@ -1,4 +1,8 @@
-"""Muscle shapes: signed distance fields of the eight muscles in every slice of a label atlas."""
+"""Muscle shapes: signed distance fields of the eight muscles in every slice of a label atlas.
+
+Multifidus and erector of a side are also kept as one, their *pair*: where the two touch the lesser of their distances
+is zero, so the outline of both cannot be had from them once the border between them moves.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,10 @@ ATLAS_TO_CLASS = (0, 2, 1, 4, 3, 6, 5, 8, 7)
 """Class index of each atlas code: classes are MF, ES, PM, QL, each left then right."""
 
 N_MUSCLES = 8
+N_FIELDS = 10  # the muscles, then the pair of the left and of the right side
+MULTIFIDUS, ERECTOR, PAIR = (0, 1), (2, 3), (8, 9)  # fields of the left and of the right side
+SIDES_SWAPPED = (1, 0, 3, 2, 5, 4, 7, 6, 9, 8)
+PAIR_GAP_MM = 2.4  # a gap between multifidus and erector up to this wide is part of their pair
 BANK_PIXEL_MM = 1.5
 MARGIN_MM = 24.0  # room around the atlas so that distances outside it are known
 MAX_DISTANCE_MM = 60.0
@@ -27,7 +35,7 @@ NEIGHBOUR_MM = 12.0  # two slices this close may be blended
 
 @dataclass(frozen=True)
 class MuscleShape:
-    """Signed distances (8, H, W) in mm, negative inside, on the bank's pixel grid."""
+    """Signed distances (10, H, W) in mm of muscles and pairs, negative inside, on the bank's pixel grid."""
 
     distances_mm: npt.NDArray[np.float32]
     height_frac: float  # 0 at the caudal end of the atlas (L5/S1), 1 at the cranial (L1)
@@ -47,7 +55,7 @@ class AtlasCut:
 class AtlasBank:
     """All usable slices of the atlas, caudal first, x = 0 at the midline and y = 0 at the multifidus."""
 
-    distances_mm: npt.NDArray[np.float32]  # (slice, 8, H, W)
+    distances_mm: npt.NDArray[np.float32]  # (slice, 10, H, W)
     origin_mm: tuple[float, float]  # (x, y) of pixel [0, 0]
     slice_mm: float
 
@@ -81,7 +89,7 @@ class AtlasBank:
     def sample(
         self, shape: MuscleShape, x_mm: npt.NDArray[np.float32], y_mm: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float32]:
-        """Read the distances (8, H, W) at points given in mm, by linear interpolation."""
+        """Read the distances (10, H, W) at points given in mm, by linear interpolation."""
         rows = (y_mm - self.origin_mm[1]) / BANK_PIXEL_MM
         columns = (x_mm - self.origin_mm[0]) / BANK_PIXEL_MM
         points = np.stack([rows, columns])
@@ -89,41 +97,58 @@ class AtlasBank:
 
 
 def mirror(distances_mm: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Reflect (8, H, W) at the midline and exchange the sides."""
-    return distances_mm[[1, 0, 3, 2, 5, 4, 7, 6], :, ::-1]
+    """Reflect (10, H, W) at the midline and exchange the sides."""
+    return distances_mm[list(SIDES_SWAPPED), :, ::-1]
 
 
 def load_atlas_bank(data_folder: Path) -> AtlasBank:
-    """Read the atlas below ``data_folder`` and compute the distances (about two seconds)."""
+    """Read the atlas below ``data_folder`` and compute the distances (some ten seconds)."""
     image = sitk.DICOMOrient(sitk.ReadImage(data_folder / ATLAS_FILE), "LPS")
     codes = sitk.GetArrayFromImage(image).astype(np.uint8)
     spacing = image.GetSpacing()
     slices = [
-        (codes[z], spacing)
+        codes[z]
         for z in range(0, codes.shape[0], SLICE_STEP)
         if np.count_nonzero(codes[z]) * spacing[0] * spacing[1] > MIN_AREA_MM2 and {1, 2} <= set(codes[z].ravel())
     ]
     half = max(codes.shape[1:]) * spacing[0] / 2 + MARGIN_MM
     axis = np.arange(-half, half + BANK_PIXEL_MM / 2, BANK_PIXEL_MM)
-    fields = [_distances(labels, spacing[0], axis) for labels, _ in slices]
+    fields = [_fields(labels, spacing[0], axis) for labels in slices]
     return AtlasBank(np.stack(fields), (float(axis[0]), float(axis[0])), SLICE_STEP * spacing[2])
 
 
-def _distances(
+def _fields(
     codes: npt.NDArray[np.uint8], pixel_mm: float, axis_mm: npt.NDArray[np.floating]
 ) -> npt.NDArray[np.float32]:
-    """Signed distances of one slice on a square grid centred between the two multifidi."""
-    centres = [ndimage.center_of_mass(codes == code) for code in (1, 2)]
-    row, column = np.mean(centres, axis=0)
+    """Signed distances (10, H, W) of one slice on a square grid centred between the two multifidi."""
     pad = round(MARGIN_MM / pixel_mm)
-    grid = np.stack(np.meshgrid(axis_mm / pixel_mm + row + pad, axis_mm / pixel_mm + column + pad, indexing="ij"))
-    fields = np.empty((N_MUSCLES, axis_mm.size, axis_mm.size), dtype=np.float32)
-    for code in range(1, N_MUSCLES + 1):
-        inside = np.pad(codes == code, pad)
-        if inside.any():
-            distance = ndimage.distance_transform_edt(~inside) - ndimage.distance_transform_edt(inside)
-            field = ndimage.map_coordinates(distance * pixel_mm, grid, order=1, mode="nearest")
-        else:
-            field = np.full(grid.shape[1:], MAX_DISTANCE_MM)
-        fields[ATLAS_TO_CLASS[code] - 1] = np.clip(field, -MAX_DISTANCE_MM, MAX_DISTANCE_MM)
-    return fields
+    codes = np.pad(codes[ndimage.find_objects((codes > 0).astype(np.uint8))[0]], pad)
+    row, column = np.mean([ndimage.center_of_mass(codes == code) for code in (1, 2)], axis=0)
+    grid = np.stack(np.meshgrid(axis_mm / pixel_mm + row, axis_mm / pixel_mm + column, indexing="ij"))
+    classes = np.array(ATLAS_TO_CLASS)[codes]
+    masks = [classes == index for index in range(1, N_MUSCLES + 1)]
+    masks += [closed(masks[m] | masks[e], pixel_mm) for m, e in zip(MULTIFIDUS, ERECTOR, strict=True)]
+    return np.stack([_on_grid(signed_distance(mask, pixel_mm), grid) for mask in masks])
+
+
+def closed(mask: npt.NDArray[np.bool_], pixel_mm: float) -> npt.NDArray[np.bool_]:
+    """Fill gaps of up to ``PAIR_GAP_MM`` between the parts of a mask (H, W), whose outer outline stays."""
+    reach_mm = 0.5 * PAIR_GAP_MM
+    near = ndimage.distance_transform_edt(~mask) * pixel_mm <= reach_mm
+    return np.asarray(mask | (ndimage.distance_transform_edt(near) * pixel_mm > reach_mm + pixel_mm))
+
+
+def signed_distance(mask: npt.NDArray[np.bool_], pixel_mm: float) -> npt.NDArray[np.float32]:
+    """Distance (H, W) in mm to the outline of a mask, negative inside, at most ``MAX_DISTANCE_MM``."""
+    if not mask.any():
+        return np.full(mask.shape, MAX_DISTANCE_MM, dtype=np.float32)
+    distance = ndimage.distance_transform_edt(~mask)
+    rows, columns = ndimage.find_objects(mask.astype(np.uint8))[0]
+    around = slice(max(rows.start - 1, 0), rows.stop + 1), slice(max(columns.start - 1, 0), columns.stop + 1)
+    distance[around] -= ndimage.distance_transform_edt(mask[around])
+    distance -= 0.5 * np.sign(distance)  # the outline runs between pixels
+    return np.clip(distance * pixel_mm, -MAX_DISTANCE_MM, MAX_DISTANCE_MM).astype(np.float32)
+
+
+def _on_grid(field: npt.NDArray[np.float32], grid: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    return np.asarray(ndimage.map_coordinates(field, grid, order=1, mode="nearest"), dtype=np.float32)

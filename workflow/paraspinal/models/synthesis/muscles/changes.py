@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paraspinal.models.synthesis.ingredients import ALL_INGREDIENTS, Ingredient, Ingredients
-from paraspinal.models.synthesis.muscles.atlas_bank import N_MUSCLES
+from paraspinal.models.synthesis.muscles.atlas_bank import ERECTOR, MULTIFIDUS, N_MUSCLES, PAIR
 from paraspinal.models.synthesis.muscles.septa import DEPTH_MM
 
 Field = npt.NDArray[np.float32]
@@ -17,6 +17,7 @@ OFFSET_SD_MM = 0.9  # each muscle grows or shrinks on its own
 BULK_SD_MM = 1.2  # all muscles grow or shrink together
 ATROPHY_FRAC = 0.15  # people of whom one muscle has wasted
 ATROPHY_MM = (1.0, 4.5)
+OFFSET_BLEND_MM = 6.0  # about the border the offset of one muscle goes over into that of the other
 
 SHIFT_SD_MM = 2.2  # the border between multifidus and erector moves, both sides alike
 TILT_SD_MM = 1.5  # and turns, by this much at the deep and the superficial end
@@ -52,16 +53,30 @@ def draw_changes(rng: np.random.Generator, use: Ingredients = ALL_INGREDIENTS) -
     return MuscleChanges(offsets, border, 0.0)
 
 
-def change_muscles(distances_mm: Field, changes: MuscleChanges, y_mm: Field, height: float) -> Field:
-    """Apply ``changes`` to muscles given as distances (8, H, W); multifidus and erector never overlap."""
-    varied = distances_mm + changes.offsets_mm[:, None, None].astype(np.float32)
+def change_muscles(fields_mm: Field, changes: MuscleChanges, y_mm: Field, height: float) -> Field:
+    """Apply ``changes`` to muscles and pairs given as distances (10, H, W); returns the muscles' distances (8, H, W).
+
+    The pair keeps its shape but for the offsets of its two muscles, each near its own part of the outline; the border
+    then parts it, so multifidus and erector neither overlap nor leave a gap, wherever the border lies.
+    """
+    offsets = changes.offsets_mm[:, None, None].astype(np.float32)
+    varied = fields_mm[:N_MUSCLES] + offsets
     depth = np.clip(y_mm / DEPTH_MM, -1.5, 1.5)
     upper_shift = changes.upper_shift_mm * float(np.interp(height, UPPER_BEGINS, (0.0, 1.0)))
-    for side in (0, 1):
-        multifidus, erector = varied[side], varied[2 + side]
+    for side, (m, e, pair) in enumerate(zip(MULTIFIDUS, ERECTOR, PAIR, strict=True)):
         shift, tilt, bow = changes.border_mm[side]
-        together = np.minimum(multifidus, erector)
         move = (shift + upper_shift + tilt * depth + bow * (depth**2 - 0.5)).astype(np.float32)
-        border = 0.5 * (multifidus - erector) + move
-        varied[side], varied[2 + side] = np.maximum(together, border), np.maximum(together, -border)
+        border = border_distance(fields_mm[m], fields_mm[e]) + move
+        in_erector = np.clip(0.5 + border / OFFSET_BLEND_MM, 0.0, 1.0)
+        outline = fields_mm[pair] + offsets[m] + in_erector * (offsets[e] - offsets[m])
+        varied[m], varied[e] = np.maximum(outline, border), np.maximum(outline, -border)
     return varied
+
+
+def border_distance(multifidus_mm: Field, erector_mm: Field) -> Field:
+    """Distance (H, W) to the border between two muscles that touch, negative on the side of multifidus.
+
+    In either muscle it is the distance from the other, which grows all the way to the far side; half the difference of
+    the two does not grow beyond the middle of a muscle.
+    """
+    return np.maximum(multifidus_mm, 0.0) - np.maximum(erector_mm, 0.0)
