@@ -16,13 +16,14 @@ import leave_out
 import numpy as np
 from leave_out import EVERYTHING, answers, coarse_mask, coarsen, held_out, without
 
-from paraspinal.models.evaluation.muscles import DIXON_FOLDER, REFERENCE_CODES, dice, read_dixon
+from paraspinal.models.evaluation.muscles import DIXON_FOLDER, REFERENCE_CODES, read_dixon
 from paraspinal.models.input.normalise import input_channels
 from paraspinal.models.input.preprocess import slice_grid
 from paraspinal.models.network import UNet
 from paraspinal.models.synthesis.ingredients import Ingredient
 from paraspinal.models.synthesis.muscles.task import MUSCLE_CLASSES, MuscleTask
 from paraspinal.models.training.recipes import build_task, data_folder
+from paraspinal.statistics import overlap
 
 RESULTS = Path(__file__).with_suffix(".json")
 
@@ -45,12 +46,12 @@ def scores(network: UNet) -> leave_out.Scores:
     found, _ = answers(network, inputs)
     both = {name.rsplit("_", 1)[0]: [] for name in MUSCLE_CLASSES[1:]}
     for index, name in enumerate(MUSCLE_CLASSES[1:], start=1):
-        both[name.rsplit("_", 1)[0]].append(dice(found == index, truth == index))
+        both[name.rsplit("_", 1)[0]].append(overlap.dice(found == index, truth == index))
     result = {name: float(np.mean(values)) for name, values in both.items()}
     for part, (inputs, truth) in real_person().items():
         found, _ = answers(network, inputs)
         indices = [index for index in np.unique(truth) if index]
-        result[f"real {part}"] = float(np.mean([dice(found == index, truth == index) for index in indices]))
+        result[f"real {part}"] = float(np.mean([overlap.dice(found == index, truth == index) for index in indices]))
     return result
 
 

@@ -39,10 +39,11 @@ from paraspinal.core.records.schemas import HARMONIZE, SEGMENT
 from paraspinal.core.records.tables import Row
 from paraspinal.core.settings import load_settings, read_config
 from paraspinal.models import inference
-from paraspinal.models.evaluation.muscles import MUSCLES_MODEL, dice
+from paraspinal.models.evaluation.muscles import MUSCLES_MODEL
 from paraspinal.models.input.preprocess import MIN_SHAPE
 from paraspinal.phantom.anatomy import Anatomy, sample_parameters
 from paraspinal.phantom.contrast import CONTRASTS, QUICK, Weighting, render
+from paraspinal.statistics import overlap
 
 RESULTS = Path(__file__).with_suffix(".json")
 SIZES = {"320x320x30": ((320, 320, 30), (1.05, 1.05, 5.0)), "400x400x60": ((400, 400, 60), (0.84, 0.84, 4.0))}
@@ -107,7 +108,7 @@ def measured(paths: list[Path], device: str, threads: int) -> dict[str, Any]:
         found[way]["shard_is_faster_by"] = found[way]["wall_seconds_per_scan"] / found["shard"]["wall_seconds_per_scan"]
         pairs = zip(labels[way], labels["shard"], strict=True)
         found[way]["mean_dsc_with_shard"] = float(
-            np.mean([dice(a == c, b == c) for a, b in pairs for c in np.unique(b)[1:]])
+            np.mean([overlap.dice(a == c, b == c) for a, b in pairs for c in np.unique(b)[1:]])
         )
     return found
 
@@ -130,7 +131,7 @@ def as_shard(paths: list[Path], device: str, threads: int) -> list[np.ndarray]:
             "subject": f"{number:04}", "session": "1", "scan_id": f"sub-{number:04}_ses-1_acq-ax_T1w",
             "role": "muscles", "sequence": "T1w", "image_path": f"images/{path.name}", "status": "ok",
             "stack_ids": [], "image_sha256s": [], "plane": "axial", "is_fat_suppressed": False,
-            "seeks_own_levels": False, "activity_id": "0",
+            "levels_from_same_image": False, "activity_id": "0",
         })  # fmt: skip
     HARMONIZE.write(shard_path(results, "harmonize", 1), rows)
     said = {"segment": {"device": device}, "out": str(results), "private_dir": str(paths[0].parent / "private")}

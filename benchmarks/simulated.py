@@ -73,7 +73,17 @@ AREAS_MM2 = [900.0 * np.sin(np.pi * (k + 0.5) / N_SLICES) if 4 <= k < N_SLICES -
 
 INGEST = "ingest"
 INGEST_STAMP = "shards/ingest.done"
-MARKS = ("subject", "session", "stack_id", "scan_id", "role", "sequence", "seeks_own_levels", "series_id", "stack_ids")
+MARKS = (
+    "subject",
+    "session",
+    "stack_id",
+    "scan_id",
+    "role",
+    "sequence",
+    "levels_from_same_image",
+    "series_id",
+    "stack_ids",
+)
 """Columns by which a stage tells which of its parameters and models a unit depends on."""
 
 
@@ -220,10 +230,10 @@ def _scan(name: str, table: Table) -> Row:
         "role": "muscles" if is_muscles else "spine", "image_path": f"images/{name}.nii.gz",
         "image_sha256s": ["3" * 64] * len(SCANS[name]), "dseg_path": "images/dseg.nii.gz", "dseg_sha256": "4" * 64,
         "model": "muscles@0.2.0" if is_muscles else "spine@0.1.0", "model_sha256": "5" * 64, "status": "ok",
-        "uncertainty": [{"label": 5101 + k, "entropy": 0.1, "flip_disagreement": 0.05} for k in range(8)],
+        "label_disagreement": [{"label": 5101 + k, "entropy": 0.1, "flip_disagreement": 0.05} for k in range(8)],
         "slabs": slabs, "level_source": "sagittal_transfer", "level_scan_id": "sagT2w",
         "level_numbering": "counted_from_sacrum", "lstv_suspected": False, "light": "green", "flags": [],
-        "overlay_path": "images/overlay.png", "seeks_own_levels": False if is_muscles else None,
+        "overlay_path": "images/overlay.png", "levels_from_same_image": False if is_muscles else None,
     }  # fmt: skip
     if table is MEASURE and is_muscles:
         row["areas"] = [{"muscle": m.value, "side": s.value, "csa_mm2": AREAS_MM2} for m in Muscle for s in Side]

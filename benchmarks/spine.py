@@ -18,7 +18,6 @@ import numpy as np
 import SimpleITK as sitk
 from leave_out import COARSER, EVERYTHING, answers, coarse_mask, coarsen, held_out, without
 
-from paraspinal.models.evaluation.muscles import dice
 from paraspinal.models.evaluation.spine import REFERENCE_CODES, VERTEBRAE_FOLDER, read_volumes
 from paraspinal.models.input.preprocess import SAGITTAL_FRAME, slice_grid
 from paraspinal.models.input.spine_input import PIXEL_MM, SpineClass, network_inputs
@@ -27,6 +26,7 @@ from paraspinal.models.synthesis.ingredients import SpineIngredient
 from paraspinal.models.synthesis.spine.task import SpineTask
 from paraspinal.models.synthesis.spine.view import HEATMAP_NAMES
 from paraspinal.models.training.recipes import data_folder
+from paraspinal.statistics import overlap
 
 RESULTS = Path(__file__).with_suffix(".json")
 LAST_LUMBAR = HEATMAP_NAMES.index("last_lumbar")
@@ -50,7 +50,9 @@ def scores(network: UNet) -> leave_out.Scores:
     """Dice over all held-out samples, share of last lumbar bodies found and falsely claimed; then of real volumes."""
     inputs, truth, heatmaps = held_out(trials()[EVERYTHING])
     found, heat = answers(network, inputs)
-    result = {c.name.lower(): dice(found == c, truth == c) for c in SpineClass if c is not SpineClass.BACKGROUND}
+    result = {
+        c.name.lower(): overlap.dice(found == c, truth == c) for c in SpineClass if c is not SpineClass.BACKGROUND
+    }
     peaks = [(one[LAST_LUMBAR], true[LAST_LUMBAR]) for one, true in zip(heat, heatmaps, strict=True)]
     near = [one.max() > CLAIMED and distance_mm(one, peak(true)) < NEAR_MM for one, true in peaks if true.max() > SEEN]
     claimed = [one.max() > CLAIMED for one, true in peaks if true.max() < NOT_SEEN]
@@ -60,7 +62,7 @@ def scores(network: UNet) -> leave_out.Scores:
         for inputs, body, last in people:
             found, heat = answers(network, inputs)
             rows = body.any(axis=(0, 2))  # bodies beyond the labelled ones are in view and right
-            bodies.append(dice((found == SpineClass.VERTEBRAL_BODY)[:, rows], body[:, rows]))
+            bodies.append(overlap.dice((found == SpineClass.VERTEBRAL_BODY)[:, rows], body[:, rows]))
             best = heat[:, LAST_LUMBAR].max(axis=0)
             named.append(distance_mm(best, last) < NEAR_MM)
         result["real bodies"], result["real L5 found"] = float(np.mean(bodies)), float(np.mean(named))

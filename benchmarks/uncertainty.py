@@ -18,12 +18,13 @@ import numpy as np
 import SimpleITK as sitk
 
 from paraspinal.core.errors import DataError
-from paraspinal.models.evaluation.muscles import MUSCLES_MODEL, dice
+from paraspinal.models.evaluation.muscles import MUSCLES_MODEL
 from paraspinal.models.inference import MuscleSegmenter, load_model
 from paraspinal.models.synthesis.corrupted import CORRUPTIONS, WRONG_BODIES, wrong_body
 from paraspinal.models.synthesis.muscles.atlas_bank import load_atlas_bank
 from paraspinal.models.synthesis.muscles.people import SyntheticPerson, synthetic_person
 from paraspinal.models.training.recipes import data_folder
+from paraspinal.statistics import overlap
 
 SEED = 9_1000
 FIRST_PERSON = 1000  # people no other choice was made on
@@ -84,8 +85,10 @@ def people(segmenter: MuscleSegmenter, folder: Path, count: int) -> tuple[list[d
         for index, name in enumerate(segmenter.model.card.class_names[1:], start=1):
             code = segmenter.model.card.codes[index]
             if (truth == index).any():
-                found = {s: getattr(outcome, {"entropy": "uncertainty"}.get(s, s)).get(code, 1.0) for s in SCORES}
-                items.append({"muscle": name, "kind": kind, "dsc": dice(labels == code, truth == index), **found})
+                found = {s: getattr(outcome, s).get(code, 1.0) for s in SCORES}
+                items.append(
+                    {"muscle": name, "kind": kind, "dsc": overlap.dice(labels == code, truth == index), **found}
+                )
     summary = {k: {"scans": len(v), "refused": sum(v)} for k, v in sorted(refused.items())}
     return items, summary
 
@@ -110,7 +113,7 @@ def outline(segmenter: MuscleSegmenter, image: sitk.Image) -> Any:
         result = segmenter.segment(image)
     except DataError:
         return None
-    return result if result.uncertainty and result.objection is None else None
+    return result if result.entropy and result.objection is None else None
 
 
 def review(items: list[dict[str, Any]], score: str) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The one real lumbar exam there is: written out as DICOM, it goes the whole road."""
+"""The one real lumbar exam there is: written out as DICOM, it goes through the whole workflow."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_two_series_become_one_dixon_scan(results: Path) -> None:
     assert len(scans) == 1
     assert scans.sequence[0] == "dixon"
     assert scans.status[0] in ("ok", "warn")
-    assert scans.fat_ring_ff_frac[0] > 0.8
+    assert scans.subcutaneous_ff[0] > 0.8
 
 
 def test_the_images_are_the_originals(results: Path) -> None:

@@ -27,8 +27,8 @@ pytestmark = [
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("tree")
     command = [sys.executable, "-m", "paraspinal", "run", str(TREE), "--out", str(root / "out")]
-    # Most of these cases are broken on purpose; the breaker is for cohorts.
-    options = ["--set", f"private_dir={root / 'private'}", "--set", "breaker.max_failed_frac=1.0"]
+    # Most of these cases are broken on purpose; the limit is for cohorts.
+    options = ["--set", f"private_dir={root / 'private'}", "--set", "failure_limit.max_failed_frac=1.0"]
     subprocess.run([*command, *options], check=True)
     return root / "out"
 

@@ -134,7 +134,7 @@ def scan_row(grid: Grid | None, **over: Any) -> Row:
         "sequence": "T1w",
         "is_fat_suppressed": False,
         "role": "muscles",
-        "seeks_own_levels": False,
+        "levels_from_same_image": False,
         "model_sha256": "0",
         "status": "ok",
     }

@@ -1,4 +1,4 @@
-"""`paraspinal models`, and the road with a model of one's own: confirmed by name, known by hash."""
+"""`paraspinal models`, and the workflow with a model of one's own: confirmed by name, known by hash."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_yes_is_for_exact_names_only(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "ES_R" in capsys.readouterr().err
     folder = bundle_folder(tmp_path)
     command = ["models", "add", str(folder), "--name", "bundle@1.0.0", "--folder", str(tmp_path / "m"), "--yes"]
-    assert main(command) == 5  # the spleen is none of ours
+    assert main(command) == 5  # the spleen is not in the registry
     assert "spleen" in capsys.readouterr().err
     labels = {"background": 0, "multifidus_left": 1, "multifidus_right": 2}
     exact = nnunet_folder(tmp_path / "exact", labels=labels)
@@ -128,7 +128,7 @@ def test_the_road_runs_with_it_and_knows_when_it_changes(tmp_path: Path) -> None
     (first,) = segmented(tmp_path, "theirs@1.0.0")
     assert (first["status"], first["reason_code"]) == ("warn", "SEG_PARTIAL")
     assert (first["model"], first["model_sha256"]) == ("theirs@1.0.0", find("theirs@1.0.0", tmp_path / "m").sha256)
-    assert {entry["label"] for entry in first["uncertainty"]} <= {5101, 5102, 5112}
+    assert {entry["label"] for entry in first["label_disagreement"]} <= {5101, 5102, 5112}
     (again,), (other,) = segmented(tmp_path, "theirs@1.0.0"), segmented(tmp_path, "theirs@1.1.0")
     assert again == first
     assert other["activity_id"] != first["activity_id"]

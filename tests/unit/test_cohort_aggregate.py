@@ -20,10 +20,10 @@ from paraspinal.core.errors import CircuitBreakerError, ResultsError
 from paraspinal.core.records.registry import Registry, shard_path
 from paraspinal.core.records.schemas import COHORT_TABLES, CONVERT, INVENTORY, LEVELS_SHARD, MEASURE, QUALITY_SHARD
 from paraspinal.core.records.tables import Row, Table
-from paraspinal.core.settings import BreakerSettings
+from paraspinal.core.settings import FailureLimitSettings
 from paraspinal.core.vocab import FiMethod, LevelScheme, Light, Reason, Status
 
-BREAKER = BreakerSettings(max_failed_frac=0.1, min_items=20)
+FAILURE_LIMIT = FailureLimitSettings(max_failed_frac=0.1, min_items=20)
 
 
 def stack(number: int, status: str = "ok", **more: Any) -> Row:
@@ -103,7 +103,7 @@ def test_every_row_comes_through_and_nothing_is_rounded(tmp_path: Path) -> None:
     put(
         tmp_path, [stack(n) for n in range(4)], [scan(n) for n in range(4)], {"scan1": [FLAG, FLAG | {"side": "right"}]}
     )
-    counts = aggregate(tmp_path, BREAKER)
+    counts = aggregate(tmp_path, FAILURE_LIMIT)
     assert counts == {
         "inventory": 4, "scans": 4, "levels": 4, "metrics": 4, "slices": 0, "quality": 5,
         "participants": 2, "covariates": 0,
@@ -121,16 +121,16 @@ def test_every_row_comes_through_and_nothing_is_rounded(tmp_path: Path) -> None:
 
 def test_files_have_the_declared_schema(tmp_path: Path) -> None:
     put(tmp_path, [stack(0)], [scan(0)])
-    aggregate(tmp_path, BREAKER)
+    aggregate(tmp_path, FAILURE_LIMIT)
     for table in COHORT_TABLES:
         assert pq.read_schema(tmp_path / "tables" / f"{table.name}.parquet").equals(table.schema), table.name
 
 
 def test_the_same_shards_give_the_same_bytes(tmp_path: Path) -> None:
     put(tmp_path, [stack(n) for n in range(4)], [scan(n) for n in range(4)])
-    aggregate(tmp_path, BREAKER)
+    aggregate(tmp_path, FAILURE_LIMIT)
     first = {p.name: p.read_bytes() for p in (tmp_path / "tables").iterdir()}
-    aggregate(tmp_path, BREAKER)
+    aggregate(tmp_path, FAILURE_LIMIT)
     assert {p.name: p.read_bytes() for p in (tmp_path / "tables").iterdir()} == first
 
 
@@ -139,7 +139,7 @@ def test_the_last_word_on_a_stack_is_converts(tmp_path: Path) -> None:
     rows = CONVERT.read(shard_path(tmp_path, "convert", 1))
     rows[1] |= {"status": "failed", "reason_code": "CONSTANT_IMAGE"}
     CONVERT.write(shard_path(tmp_path, "convert", 1), rows)
-    aggregate(tmp_path, BREAKER)
+    aggregate(tmp_path, FAILURE_LIMIT)
     inventory = read(tmp_path, "inventory").set_index("stack_id")
     assert inventory.loc["k1", ["status", "reason_code", "decided_by"]].tolist() == [
         "failed",
@@ -155,7 +155,7 @@ def test_what_ingest_noted_of_the_cohort_reaches_the_scan(tmp_path: Path) -> Non
     short = {"reason_code": "SLICE_MISSING", "detail": "4 slices where the protocol has 5"}
     noted = [stack(0), stack(1, "warn", **short), stack(2, "warn", **short)]
     INVENTORY.write(tmp_path / "shards" / "inventory.parquet", noted)
-    aggregate(tmp_path, BREAKER)
+    aggregate(tmp_path, FAILURE_LIMIT)
     inventory = read(tmp_path, "inventory").set_index("stack_id")
     assert inventory.status.to_dict() == {"k0": "ok", "k1": "warn", "k2": "warn"}
     assert set(inventory.decided_by) == {"ingest"}
@@ -180,7 +180,7 @@ def test_visits_are_numbered_by_day(tmp_path: Path) -> None:
     ]
     scans = [scan(0, subject="p", session="late"), scan(1, subject="p", session="early")]
     put(tmp_path, stacks, scans)
-    aggregate(tmp_path, BREAKER)
+    aggregate(tmp_path, FAILURE_LIMIT)
     found = read(tmp_path, "scans").set_index("session")
     assert found.visit.to_dict() == {"early": 1, "late": 2}
     assert found.days_from_first_visit.to_dict() == {"early": 0, "late": 371}
@@ -191,7 +191,7 @@ def test_a_stack_lost_or_doubled_on_the_way_stops_the_cohort(tmp_path: Path, har
     scans = [scan(0)] if harm == "lost" else [scan(0), scan(1), scan(1, scan_id="again")]
     put(tmp_path, [stack(0), stack(1)], scans)
     with pytest.raises(ResultsError):
-        aggregate(tmp_path, BREAKER)
+        aggregate(tmp_path, FAILURE_LIMIT)
     assert not (tmp_path / "tables").exists()
 
 
@@ -199,7 +199,7 @@ def test_stages_must_agree_on_the_scans(tmp_path: Path) -> None:
     put(tmp_path, [stack(0), stack(1)], [scan(0), scan(1)])
     MEASURE.write(shard_path(tmp_path, "measure", 1), [{**scan(0), "metrics": [METRIC]}])
     with pytest.raises(ResultsError):
-        aggregate(tmp_path, BREAKER)
+        aggregate(tmp_path, FAILURE_LIMIT)
 
 
 @pytest.mark.parametrize(("n_failed", "n", "stops"), [(2, 20, False), (3, 20, True), (9, 10, False)])
@@ -207,21 +207,21 @@ def test_circuit_breaker(tmp_path: Path, n_failed: int, n: int, stops: bool) -> 
     scans = [scan(k, "failed" if k < n_failed else "ok") for k in range(n)]
     put(tmp_path, [stack(k) for k in range(n)], scans)
     if not stops:
-        aggregate(tmp_path, BREAKER)
+        aggregate(tmp_path, FAILURE_LIMIT)
         return
     with pytest.raises(CircuitBreakerError, match=r"3 of 20 scans failed \(SEG_EMPTY 3\)"):
-        aggregate(tmp_path, BREAKER)
+        aggregate(tmp_path, FAILURE_LIMIT)
 
 
 def test_excluded_stacks_do_not_trip_the_breaker(tmp_path: Path) -> None:
     stacks = [stack(k) for k in range(4)] + [stack(k, "excluded", reason_code="LOCALIZER") for k in range(4, 60)]
     put(tmp_path, stacks, [scan(k) for k in range(4)])
-    assert aggregate(tmp_path, BREAKER)["inventory"] == 60
+    assert aggregate(tmp_path, FAILURE_LIMIT)["inventory"] == 60
 
 
 def test_an_empty_cohort_has_empty_tables(tmp_path: Path) -> None:
     INVENTORY.write(tmp_path / "shards" / "inventory.parquet", [])
-    assert set(aggregate(tmp_path, BREAKER).values()) == {0}
+    assert set(aggregate(tmp_path, FAILURE_LIMIT).values()) == {0}
     assert len(read(tmp_path, "metrics")) == 0
 
 
@@ -271,7 +271,7 @@ def test_a_value_far_from_the_like_turns_its_scan_amber(tmp_path: Path) -> None:
     put(tmp_path, [stack(n) for n in range(len(areas))], scans)
     metrics = [{**row, "metrics": [{**METRIC, "acsa_mm2": area}]} for row, area in zip(scans, areas, strict=True)]
     MEASURE.write(shard_path(tmp_path, "measure", 1), metrics)
-    aggregate(tmp_path, BREAKER, Limits(max_robust_z=3.5, min_peers=20))
+    aggregate(tmp_path, FAILURE_LIMIT, Limits(max_robust_z=3.5, min_peers=20))
     flags = read(tmp_path, "quality").dropna(subset=["reason_code"])
     assert list(zip(flags.scan_id, flags.light, flags.reason_code, strict=True)) == [("scan24", "amber", "OUTLIER")]
     assert read(tmp_path, "scans").set_index("scan_id").light.to_dict()["scan24"] == "amber"

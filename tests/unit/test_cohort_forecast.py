@@ -45,7 +45,7 @@ def test_a_parameter_of_the_last_stage(results: Path) -> None:
 
 
 def test_what_follows_a_changed_parameter_may_come_out_the_same(results: Path) -> None:
-    found = planned(results, settings_for(results, measure={"min_ring_ff_frac": 0.7}))
+    found = planned(results, settings_for(results, measure={"min_subcutaneous_ff": 0.7}))
     assert counts(found["harmonize"]) == (SESSIONS, 0, 0)
     assert counts(found["segment"]) == (0, SCANS, 0)
     assert counts(found["levels"]) == (0, SESSIONS, 0)

@@ -1,4 +1,4 @@
-"""Values far from those of the like, judged over the cohort."""
+"""Values far from those of comparable scans, judged over the cohort."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_every_fat_method_is_judged_apart_and_size_once() -> None:
     assert [f["detail"].split()[0] for f in found["scan7"]] == ["t1t2_gmm3_musclemap"]
 
 
-def test_nulls_and_unmeasured_scans_are_nobody_s_peers() -> None:
+def test_nulls_and_unmeasured_scans_are_not_compared() -> None:
     rows: list[list[dict[str, Any]] | None] = [[metric(float(v))] for v in np.linspace(900, 1100, 19)]
     rows += [[metric(None)], None, [metric(9999.0)]]
     assert set(outliers([shard(rows, ["F"] * 22)], LIMITS)) == {"scan21"}

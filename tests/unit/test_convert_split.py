@@ -82,7 +82,7 @@ def set_philips(ds: Dataset, scale_slope: float) -> None:
 
 
 def decoded(path: Path, word: str) -> np.ndarray:
-    """The frames of a part by place, decoded by pydicom and rescaled: the truth, by another road than the converter."""
+    """The frames of a part by place, decoded by pydicom and rescaled: the truth, by another way than the converter."""
     ds = pydicom.dcmread(path)
     found = []
     for number, group in enumerate(ds.PerFrameFunctionalGroupsSequence):

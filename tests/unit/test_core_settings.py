@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from paraspinal.cli.options import assigned
 from paraspinal.core import settings as module
 from paraspinal.core.errors import ConfigError
-from paraspinal.core.paths import DEFAULT_CONFIG, SCHEMAS
+from paraspinal.core.paths import DEFAULT_CONFIG, SCHEMAS, SNAKEFILE
 from paraspinal.core.settings import Settings, load_settings, read_config
 
 CONFIG: dict[str, Any] = yaml.safe_load(DEFAULT_CONFIG.read_text())
@@ -71,7 +76,7 @@ def test_every_key_is_used_by_the_package() -> None:
         ({"shard_size": "many"}, "shard_size"),
         ({"segment": {"device": "tpu"}}, "device"),
         ({"segment": {"muscles_model": "muscles@latest"}}, "muscles_model"),
-        ({"breaker": None}, "breaker"),
+        ({"failure_limit": None}, "failure_limit"),
     ],
 )
 def test_wrong_configurations_name_the_key(change: dict[str, Any], word: str) -> None:
@@ -86,6 +91,37 @@ def test_a_user_file_overrides_single_keys(tmp_path: Path) -> None:
     assert found.segment.threads == 4
     assert found.shard_size == 7
     assert found.segment.device == "cpu"
+
+
+def test_old_keys_are_taken_with_a_notice(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text("breaker: {max_failed_frac: 0.3}\nmeasure: {min_ring_ff_frac: 0.7, n4: true}\n")
+    over = assigned(["breaker.min_items=7"])
+    with caplog.at_level(logging.WARNING):
+        found = load_settings(read_config(path, over))
+    assert (found.failure_limit.max_failed_frac, found.failure_limit.min_items) == (0.3, 7)
+    assert (found.measure.min_subcutaneous_ff, found.measure.n4, found.measure.min_coverage_frac) == (0.7, True, 0.95)
+    assert caplog.messages == [
+        "configuration: breaker is now called failure_limit; the old name goes with the next version",
+        "configuration: measure.min_ring_ff_frac is now called measure.min_subcutaneous_ff; the old name goes with the"
+        " next version",
+    ]
+    caplog.clear()
+    load_settings(CONFIG)
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(("value", "code", "said"), [("0.3", 0, "is now called"), ("7", 1, "failure_limit.max_failed")])
+def test_old_keys_of_the_engines_command_line(tmp_path: Path, value: str, code: int, said: str) -> None:
+    config = [f"input={tmp_path}", f"out={tmp_path / 'out'}", f"private_dir={tmp_path / 'private'}"]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--dry-run", "ingest", "--config"]
+    done = subprocess.run(
+        [*command, *config, f"breaker={{max_failed_frac: {value}}}"],
+        env=os.environ | {"HOME": str(tmp_path)}, cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert done.stderr.count("breaker is now called failure_limit") == 1
+    assert said in done.stderr
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "a: [", "just words"])

@@ -25,7 +25,7 @@ def test_sound_pair_of_lean_and_fat_people(fat_mm: float) -> None:
     water, fat = body(fat_mm)
     found = check_body(water, fat, in_phase=water + fat)
     assert found.reason is None
-    assert found.ring_ff_frac == pytest.approx(0.95, abs=0.02)
+    assert found.subcutaneous_ff == pytest.approx(0.95, abs=0.02)
     assert found.fit_ratio == pytest.approx(1.0, abs=0.02)
     assert found.noise_ratio == pytest.approx(1.0, abs=0.05)
     assert found.fat_to_water == pytest.approx(0.95 * 800 / (0.9 * 400), rel=0.05)
@@ -168,14 +168,14 @@ def test_no_skin_in_view_gives_no_verdict() -> None:
     water, fat = body()
     inner = (slice(None), slice(40, 80), slice(60, 120))
     found = check_body(water[inner], fat[inner])
-    assert (found.ring_ff_frac, found.reason) == (None, None)
+    assert (found.subcutaneous_ff, found.reason) == (None, None)
     assert found.detail == "the skin is not in the field of view"
 
 
 def test_empty_images_do_not_raise() -> None:
     nothing = np.zeros((4, 20, 20))
     found = check_body(nothing, nothing)
-    assert (found.reason, found.ring_ff_frac, found.n_swapped_slices) == (None, None, None)
+    assert (found.reason, found.subcutaneous_ff, found.n_swapped_slices) == (None, None, None)
     water, _ = body()
     assert check_body(water, np.zeros_like(water)).reason is SCALE
 

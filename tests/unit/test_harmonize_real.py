@@ -41,7 +41,7 @@ def test_the_person_is_sound() -> None:
     water, fat, _ = person()
     found = check(water, fat)
     assert (found.reason, found.n_swapped_slices) == (None, 0)
-    assert found.ring_ff_frac == pytest.approx(0.94, abs=0.03)
+    assert found.subcutaneous_ff == pytest.approx(0.94, abs=0.03)
     assert found.step_ratio == pytest.approx(1.0, abs=0.05)
 
 
@@ -106,4 +106,4 @@ def test_a_real_hand_is_no_trunk_and_raises_no_alarm() -> None:
     images = [sitk.ReadImage(str(path)) for path in (water, fat)]
     arrays = [sitk.GetArrayFromImage(image).astype(np.float32) for image in images]
     sound = check_pair(Pair(*arrays, images[0].GetSpacing()), 0.8)
-    assert (sound.reason, sound.ring_ff_frac) == (None, None)
+    assert (sound.reason, sound.subcutaneous_ff) == (None, None)

@@ -18,7 +18,7 @@ from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import Status
 from paraspinal.stages import convert, harmonize
 from paraspinal.stages.harmonize.pairing import dixon_sets, is_one_grid
-from paraspinal.stages.harmonize.stage import seeks_own_levels
+from paraspinal.stages.harmonize.stage import levels_from_same_image
 
 
 def scans_of(base: Path) -> list[Row]:
@@ -66,7 +66,7 @@ def test_sound_dixon_set_is_one_scan(tmp_path: Path) -> None:
     assert len(scan["stack_ids"]) == 4
     assert scan["image_path"] == scan["water_path"]
     assert "desc-fat" in scan["fat_path"]
-    assert scan["fat_ring_ff_frac"] == pytest.approx(0.95, abs=0.02)
+    assert scan["subcutaneous_ff"] == pytest.approx(0.95, abs=0.02)
     assert (scan["dixon_water_scale"], scan["dixon_fat_scale"]) == (1.0, 1.0)
     assert scan["scan_id"].endswith(f"acq-ax{scan['stack_ids'][0]}_dixon")
 
@@ -267,9 +267,9 @@ def test_a_muscle_scan_without_a_spine_scan_seeks_its_own_levels(
     scan = {"role": "muscles", "status": "ok", "frame_of_reference_id": "f", "size": [9, 9, size]}
     scan["spacing_mm"] = [1.0, 1.0, spacing_mm]
     scans = [scan] if spine is None else [scan, {**scan, "role": "spine", **spine}]
-    assert seeks_own_levels(scan, scans) is expected
-    assert seeks_own_levels({**scan, "role": "spine"}, scans) is None
-    assert seeks_own_levels({**scan, "frame_of_reference_id": None}, scans) is (spacing_mm <= 5.0 and size == 30)
+    assert levels_from_same_image(scan, scans) is expected
+    assert levels_from_same_image({**scan, "role": "spine"}, scans) is None
+    assert levels_from_same_image({**scan, "frame_of_reference_id": None}, scans) is (spacing_mm <= 5.0 and size == 30)
 
 
 def test_doubts_from_upstream_are_kept(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Who is who by the headers alone: nobody gets another one's name, and a doubt is never settled by a guess."""
+"""Who is who by the headers alone: nobody gets another one's name, and a contradiction is never settled by a guess."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from paraspinal.core.identity import KEY_BYTES, Identity
 from paraspinal.core.records.tables import Row
 from paraspinal.stages.ingest.identity.people_sheet import PeopleSheet
-from paraspinal.stages.ingest.identity.subject_identity import Who, claim_of, day_of, stated
+from paraspinal.stages.ingest.identity.subject_identity import SubjectResolver, claim_of, day_of, stated
 
 JANE = {"PatientName": "Doe^Jane", "PatientBirthDate": "19700102"}
 JOHN = {"PatientName": "Roe^John", "PatientBirthDate": "19650304"}
@@ -78,7 +78,7 @@ def test_one_id_of_two_people_names_neither(tmp_path: Path) -> None:
     assert {row["detail"] for row in rows if row["status"] == "failed"} == {"several persons bear its ID"}
 
 
-def test_one_study_of_two_people_is_nobodys(tmp_path: Path) -> None:
+def test_one_study_of_two_people_is_unassigned(tmp_path: Path) -> None:
     rows = rows_of(tmp_path, {"PatientID": "A"}, {"PatientID": "B"}, study=True)
     assert outcome(rows) == [("failed", "MIXED_PATIENTS", 3)] * 2
     assert n_people(rows) == 0
@@ -149,11 +149,11 @@ def test_a_name_is_given_only_where_all_claims_of_the_study_are_of_one_person(cl
     for k, (patient, name, born, study) in enumerate(claims):
         values = {"patient_id": patient, "patient_name": name, "birth_date": f"1970010{born}", "study_uid": study}
         files.append((b"/in/%d" % k, FileRecord(DICOM, values={**values, "series_uid": str(k)})))
-    who = Who(((path, record.values) for path, record in files), PeopleSheet((), b"/in"))
+    resolver = SubjectResolver(((path, record.values) for path, record in files), PeopleSheet((), b"/in"))
     named: dict[str, list[tuple[str, ...]]] = {}
     for file, claim in zip(files, claims, strict=True):
-        ((visit, _),) = who.visits([file])
-        if not visit.doubt:
+        ((visit, _),) = resolver.visits([file])
+        if not visit.conflict:
             named.setdefault(visit.person, []).append(claim)
     for members in named.values():
         assert len({claim[0] for claim in members}) == 1

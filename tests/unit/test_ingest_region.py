@@ -1,4 +1,4 @@
-"""Body region by code first and text last; contradictions keep the code at less trust; nothing raises."""
+"""Body region by code first and text last; contradictions keep the code at less confidence; nothing raises."""
 
 from __future__ import annotations
 

@@ -489,13 +489,13 @@ CONTRASTS: list[tuple[dict[str, Any], Sequence, bool, tuple[float, float]]] = [
 ]
 
 
-@pytest.mark.parametrize(("values", "sequence", "is_fat_suppressed", "trust"), CONTRASTS)
+@pytest.mark.parametrize(("values", "sequence", "is_fat_suppressed", "confidence"), CONTRASTS)
 def test_contrast(
-    values: dict[str, Any], sequence: Sequence, is_fat_suppressed: bool, trust: tuple[float, float]
+    values: dict[str, Any], sequence: Sequence, is_fat_suppressed: bool, confidence: tuple[float, float]
 ) -> None:
     contrast = contrast_of(values)
     assert (contrast.sequence, contrast.is_fat_suppressed) == (sequence, is_fat_suppressed), contrast.evidence
-    assert trust[0] <= contrast.confidence <= trust[1], contrast.evidence
+    assert confidence[0] <= contrast.confidence <= confidence[1], contrast.evidence
     assert contrast.part is None
 
 

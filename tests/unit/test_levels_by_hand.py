@@ -1,4 +1,4 @@
-"""Levels that people set: what the sheet may say, and that it goes before the model."""
+"""Levels that people set: what the sheet may say, and that it overrides the model."""
 
 from __future__ import annotations
 

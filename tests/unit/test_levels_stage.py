@@ -174,8 +174,10 @@ def test_the_spine_with_better_numbering_then_more_vertebrae_wins(tmp_path: Path
 
 def test_ties_go_to_confidence_then_name(tmp_path: Path) -> None:
     names = [f"sub-a_ses-b_acq-{x}_T2w" for x in "abc"]
-    trust = [0.8, 0.9, 0.9]
-    spines = [spine_row([vertebra("L3", 0.0, confidence=c)], scan_id=n) for n, c in zip(names, trust, strict=True)]
+    confidences = [0.8, 0.9, 0.9]
+    spines = [
+        spine_row([vertebra("L3", 0.0, confidence=c)], scan_id=n) for n, c in zip(names, confidences, strict=True)
+    ]
     done = {row["scan_id"]: row for row in levels(tmp_path, scan_row(grid_of()), *spines)}
     assert done[scan_row(None)["scan_id"]]["level_scan_id"] == names[1]
 

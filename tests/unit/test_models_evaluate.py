@@ -19,7 +19,6 @@ from paraspinal.models.evaluation.muscles import (
     REFERENCE_CODES,
     bars,
     compare,
-    dice,
     evaluate,
     evaluate_muscles,
     slice_counts,
@@ -29,14 +28,6 @@ from paraspinal.models.synthesis.muscles.task import MuscleTask
 from paraspinal.models.training.recipes import DATA_VARIABLE, RECIPES, build_task
 
 DATA = Path(os.environ.get(DATA_VARIABLE, PROJECT.parent / "shared" / "data"))
-
-
-def test_dice_of_known_masks() -> None:
-    a, b = np.zeros(10, dtype=bool), np.zeros(10, dtype=bool)
-    a[:4], b[2:8] = True, True
-    assert dice(a, b) == pytest.approx(2 * 2 / (4 + 6))
-    assert dice(a, a) == 1.0
-    assert np.isnan(dice(~a & a, ~b & b))
 
 
 def test_dice_volume_error_and_their_intervals_from_counts_per_slice() -> None:

@@ -78,8 +78,8 @@ def test_label_map_has_the_native_grid(toy: LoadedModel, image: sitk.Image) -> N
     assert result.label_map.GetDirection() == oblique.GetDirection()
     found = set(np.unique(sitk.GetArrayViewFromImage(result.label_map))) - {0}
     assert len(found) >= 2
-    assert found == set(result.uncertainty) == set(result.flip_disagreement)
-    assert all(0.0 < value <= 1.0 for value in result.uncertainty.values())
+    assert found == set(result.entropy) == set(result.flip_disagreement)
+    assert all(0.0 < value <= 1.0 for value in result.entropy.values())
     assert found == set(result.slice_disagreement)
     for code, values in result.slice_disagreement.items():
         assert len(values) == image.GetSize()[2]

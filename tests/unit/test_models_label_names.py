@@ -11,7 +11,7 @@ from paraspinal.models.external.label_names import Certainty, class_names, propo
 
 
 @pytest.mark.parametrize(
-    ("theirs", "ours", "certainty"),
+    ("model_label", "registry_label", "certainty"),
     [
         ("multifidus_left", "multifidus_left", Certainty.EXACT),
         ("Multifidus Left", "multifidus_left", Certainty.EXACT),
@@ -27,13 +27,13 @@ from paraspinal.models.external.label_names import Certainty, class_names, propo
         ("vertebra_L1", None, Certainty.UNMAPPED),
     ],
 )
-def test_proposals(theirs: str, ours: str | None, certainty: Certainty) -> None:
-    match = propose(["background", theirs])[1]
-    assert (match.ours, match.certainty) == (ours, certainty)
+def test_proposals(model_label: str, registry_label: str | None, certainty: Certainty) -> None:
+    match = propose(["background", model_label])[1]
+    assert (match.registry_label, match.certainty) == (registry_label, certainty)
 
 
 def test_the_first_label_is_background_whatever_it_is_called() -> None:
-    assert propose(["multifidus_left", "ES_R"])[0].ours is None
+    assert propose(["multifidus_left", "ES_R"])[0].registry_label is None
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -41,12 +41,12 @@ def written(tmp_path: Path, text: str) -> Path:
     return tmp_path / "map.tsv"
 
 
-THEIRS = ("background", "a", "b", "c")
+MODEL_LABELS = ("background", "a", "b", "c")
 
 
 def test_a_map_decides(tmp_path: Path) -> None:
     path = written(tmp_path, "model_label\tlabel\nb\t\na\tmultifidus_left\nc\tmultifidus_left\n")
-    matches = read_map(path, THEIRS)
+    matches = read_map(path, MODEL_LABELS)
     assert class_names(matches) == ("background", "multifidus_left", "other_b", "multifidus_left")
     assert {match.certainty for match in matches[1:]} == {Certainty.GIVEN}
 
@@ -58,17 +58,17 @@ def test_a_map_decides(tmp_path: Path) -> None:
         ("model_label\tlabel\na\tmultifidus_left\nb\t\n", "every label"),
         ("model_label\tlabel\na\t\na\t\nb\t\nc\t\n", "every label"),
         ("model_label\tlabel\na\tmultifidus_left\nb\t\nc\t\nd\t\n", "every label"),
-        ("model_label\tlabel\na\tmultifidus\nb\t\nc\t\n", "none of ours: multifidus"),
+        ("model_label\tlabel\na\tmultifidus\nb\t\nc\t\n", "not in the registry: multifidus"),
     ],
 )
 def test_an_incomplete_or_wrong_map_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        read_map(written(tmp_path, text), THEIRS)
+        read_map(written(tmp_path, text), MODEL_LABELS)
 
 
 def test_a_missing_map_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read"):
-        read_map(tmp_path / "map.tsv", THEIRS)
+        read_map(tmp_path / "map.tsv", MODEL_LABELS)
 
 
 def test_a_model_without_any_of_our_muscles_is_refused() -> None:

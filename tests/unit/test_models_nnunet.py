@@ -146,10 +146,10 @@ def test_labels_come_back_on_the_grid_of_the_image(tmp_path: Path, configuration
     ):
         assert mine == native
     found = set(np.unique(sitk.GetArrayViewFromImage(result.label_map)).tolist()) - {0}
-    assert found == set(result.uncertainty)
+    assert found == set(result.entropy)
     assert found <= {5101, 5102, 5111, 5112}
     assert len(found) >= 2
-    assert all(0.0 < value <= 1.0 for value in result.uncertainty.values())
+    assert all(0.0 < value <= 1.0 for value in result.entropy.values())
 
 
 def test_a_stated_orientation_makes_the_way_an_image_is_stored_irrelevant(tmp_path: Path) -> None:

@@ -202,8 +202,8 @@ def test_of_a_wide_volume_only_the_middle_is_looked_at(truth: Truth) -> None:
 def test_the_same_image_gives_the_same_answer(truth: Truth, segmenter: SpineSegmenter) -> None:
     one, again = segmenter.segment(truth.image), segmenter.segment(truth.image)
     assert np.array_equal(sitk.GetArrayFromImage(one.label_map), sitk.GetArrayFromImage(again.label_map))
-    assert one.uncertainty == again.uncertainty
-    assert all(0 <= value <= 1 for value in one.uncertainty.values())
+    assert one.entropy == again.entropy
+    assert all(0 <= value <= 1 for value in one.entropy.values())
 
 
 def test_images_that_show_nothing_are_refused(segmenter: SpineSegmenter) -> None:

@@ -13,7 +13,7 @@ from paraspinal.models.synthesis.ingredients import ALL_SPINE_INGREDIENTS, Spine
 from paraspinal.models.synthesis.spine.anatomy import Region, sample_chain
 from paraspinal.models.synthesis.spine.phantom import phantom_picture
 from paraspinal.models.synthesis.spine.scene import Slice, Tissue, gaussians, sample_scene
-from paraspinal.models.synthesis.spine.task import CONTRAST_WEIGHTS, CONTRASTS, SpineTask, degrade, draw_intensities
+from paraspinal.models.synthesis.spine.task import CONTRAST_WEIGHTS, CONTRASTS, SpineTask, draw_intensities, scan_slices
 from paraspinal.models.synthesis.spine.view import HALF_S1_MM, HEATMAP_NAMES, SHAPE, centre_heatmaps, place
 
 
@@ -146,7 +146,7 @@ def test_a_slice_is_seen_between_its_neighbours() -> None:
 
 def test_slices_of_a_scan_share_its_defects_and_have_noise_of_their_own() -> None:
     depth, view = np.zeros(SHAPE, np.float32), np.ones(SHAPE, bool)
-    stack = degrade(np.random.default_rng(4), np.full((3, *SHAPE), 0.5, np.float32), depth, view)
+    stack = scan_slices(np.random.default_rng(4), np.full((3, *SHAPE), 0.5, np.float32), depth, view)
     assert not np.array_equal(stack[0], stack[1])
     field = ndimage.gaussian_filter(stack, (0, 6, 6))
     assert field[0] == pytest.approx(field[1], rel=0.05)
@@ -205,7 +205,7 @@ def test_without_shading_a_flat_image_stays_flat() -> None:
     depth, view = np.zeros(SHAPE, np.float32), np.ones(SHAPE, bool)
     for seed in range(5):
         flat = np.full((3, *SHAPE), 0.5, np.float32)
-        stack = degrade(np.random.default_rng(seed), flat, depth, view, without(SpineIngredient.SHADING))
+        stack = scan_slices(np.random.default_rng(seed), flat, depth, view, without(SpineIngredient.SHADING))
         smooth = ndimage.gaussian_filter(stack, (0, 8, 8))
         assert np.ptp(smooth) < 0.1 * smooth.mean()
 

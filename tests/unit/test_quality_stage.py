@@ -166,13 +166,13 @@ def test_contact_with_the_border(tmp_path: Path) -> None:
     assert reasons(row) == {("quadratus_lumborum", side, "FOV_TRUNCATED") for side in ("left", "right")}
 
 
-def test_high_uncertainty(tmp_path: Path) -> None:
+def test_high_disagreement(tmp_path: Path) -> None:
     unsure = [
         {"label": LEFT_ES, "entropy": 0.7, "flip_disagreement": 0.1},
         {"label": CODES[Muscle.MULTIFIDUS, Side.RIGHT], "entropy": 0.1, "flip_disagreement": 0.4},
         {"label": CODES[Muscle.MULTIFIDUS, Side.LEFT], "entropy": 0.1, "flip_disagreement": 0.1},
     ]
-    row = judged(tmp_path, whole(), uncertainty=unsure)
+    row = judged(tmp_path, whole(), label_disagreement=unsure)
     assert reasons(row) == {("erector_spinae", "left", "SEG_IMPLAUSIBLE"), ("multifidus", "right", "SEG_IMPLAUSIBLE")}
 
 

@@ -44,7 +44,7 @@ def test_flag_covers_exactly_what_it_names(make: CohortFactory, part: dict[str, 
     assert set(marked["subject"]) == {"p1"}
     for column, value in part.items():
         assert set(marked[column]) == {value}
-    assert len(cohort.trusted) == 2 * KEYS_PER_SCAN - expected
+    assert len(cohort.usable) == 2 * KEYS_PER_SCAN - expected
 
 
 def test_flags_of_several_shapes_add_up(make: CohortFactory) -> None:
@@ -53,7 +53,7 @@ def test_flags_of_several_shapes_add_up(make: CohortFactory) -> None:
     make.flag(scan, "red", "OUTLIER", muscle="multifidus", side="left")
     make.flag(scan, "red", "OUTLIER", muscle="multifidus", level="L1")
     cohort = read_cohort(make.write())
-    assert len(cohort.metrics) - len(cohort.trusted) == 5 + 2 - 1
+    assert len(cohort.metrics) - len(cohort.usable) == 5 + 2 - 1
 
 
 def test_size_counts_once_whatever_the_number_of_fat_methods(make: CohortFactory) -> None:

@@ -96,7 +96,7 @@ def test_text_on_the_page_and_in_the_file_are_the_same(rich: Path) -> None:
 def test_every_parameter_of_the_configuration_is_named_with_its_value_and_meaning(rich: Path) -> None:
     config = yaml.safe_load((rich / "run_config.yaml").read_text())
     rows = {key: (value, meaning) for key, value, meaning in sections(rich)["Parameters"].grids[0].rows}
-    for group in ("segment", "levels", "measure", "quality", "breaker"):
+    for group in ("segment", "levels", "measure", "quality", "failure_limit"):
         shown = {key: value for key, value in config[group].items() if value != "(private)"}
         for key, value in shown.items():
             assert rows[f"{group}.{key}"][0] == str(value)
@@ -109,7 +109,7 @@ def test_a_changed_parameter_changes_the_sentence(tmp_path: Path) -> None:
     make.measure(make.scan("p1", 1, "a", sequence="dixon"), methods=("dixon_ff_ratio_of_sums",))
     root = make.write()
     config = yaml.safe_load((root / "run_config.yaml").read_text())
-    config["measure"] |= {"min_coverage_frac": 0.87, "min_ring_ff_frac": 0.71}
+    config["measure"] |= {"min_coverage_frac": 0.87, "min_subcutaneous_ff": 0.71}
     (root / "run_config.yaml").write_text(yaml.safe_dump(config))
     found = sections(root)
     assert "at least 0.87 of the level" in words(found["Size"])

@@ -109,5 +109,5 @@ def test_only_scans_that_seek_their_own_levels_depend_on_the_spine_model(tmp_pat
     settings = work_in(tmp_path).settings
     recipe = STAGE.recipe(settings)
     for seeks, models in ((False, {"muscles"}), (True, {"muscles", "spine"})):
-        row = scan_row(grid_of(), seeks_own_levels=seeks)
+        row = scan_row(grid_of(), levels_from_same_image=seeks)
         assert set(STAGE.narrow(recipe, [row], settings).models) == models

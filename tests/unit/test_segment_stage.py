@@ -1,4 +1,4 @@
-"""What the segment stage records of muscles: doubts beside the outlines, refusals instead of them."""
+"""What the segment stage records of muscles: disagreement beside the outlines, refusals instead of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from paraspinal.core.errors import DataError
 from paraspinal.core.identity import BidsName
 from paraspinal.core.labels import muscle_labels
-from paraspinal.core.records.schemas import LABEL_UNCERTAINTY
+from paraspinal.core.records.schemas import LABEL_DISAGREEMENT
 from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import Reason, Status
 from paraspinal.models.inference import SegmentationResult
@@ -49,7 +49,7 @@ class FakeWork:
 def row() -> Row:
     name = BidsName(subject="01", session="01", acquisition="x", suffix="T2w")
     known = {"role": "muscles", "scan_id": name.stem, "image_path": "x", "status": Status.OK.value}
-    return {**known, "seeks_own_levels": None}
+    return {**known, "levels_from_same_image": None}
 
 
 def result_with(codes: tuple[int, ...], objection: str | None = None) -> SegmentationResult:
@@ -66,19 +66,19 @@ def work_for(tmp_path: Path, result: SegmentationResult) -> FakeWork:
     return FakeWork(path, result)
 
 
-def test_doubts_are_recorded_per_muscle_and_slice(tmp_path: Path, row: Row) -> None:
+def test_disagreement_is_recorded_per_muscle_and_slice(tmp_path: Path, row: Row) -> None:
     work = work_for(tmp_path, result_with(CODES))
     found = segment._muscles(row, work)  # type: ignore[arg-type]
     assert len(work.saved) == 1
-    assert [u["label"] for u in found["uncertainty"]] == sorted(CODES)
-    names = {LABEL_UNCERTAINTY.field(i).name for i in range(LABEL_UNCERTAINTY.num_fields)}
-    for one in found["uncertainty"]:
+    assert [u["label"] for u in found["label_disagreement"]] == sorted(CODES)
+    names = {LABEL_DISAGREEMENT.field(i).name for i in range(LABEL_DISAGREEMENT.num_fields)}
+    for one in found["label_disagreement"]:
         assert set(one) == names
         assert (one["flip_disagreement"], one["slice_disagreement"]) == (0.1, [0.1, None])
 
 
 def test_what_is_no_back_is_refused_and_nothing_is_saved(tmp_path: Path, row: Row) -> None:
-    work = work_for(tmp_path, result_with(CODES, "looks at the image disagree"))
+    work = work_for(tmp_path, result_with(CODES, "outlines of image and mirror image disagree"))
     with pytest.raises(DataError) as refusal:
         segment._muscles(row, work)  # type: ignore[arg-type]
     assert refusal.value.reason is Reason.SEG_IMPLAUSIBLE

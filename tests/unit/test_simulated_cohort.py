@@ -12,7 +12,7 @@ from simulated import FI_METHODS, LEVELS, N_SLICES, SCANS, SERIES, SHARD_SIZE, n
 from paraspinal.cohort.tables import aggregate as module
 from paraspinal.cohort.tables.aggregate import aggregate
 from paraspinal.core.records.registry import Registry
-from paraspinal.core.settings import BreakerSettings
+from paraspinal.core.settings import FailureLimitSettings
 
 SESSIONS = 70
 
@@ -23,7 +23,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     simulate(root, SESSIONS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "ROW_GROUP_ROWS", 20_000)
-        aggregate(root, BreakerSettings(0.1, 20))
+        aggregate(root, FailureLimitSettings(0.1, 20))
     return root
 
 

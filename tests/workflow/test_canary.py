@@ -38,7 +38,7 @@ from .leaks import Hit, Search, views
 pytestmark = [pytest.mark.workflow, pytest.mark.filterwarnings("ignore:.*:UserWarning")]
 
 SEED = int.from_bytes(os.urandom(4), "big")
-OPTIONS = ("--set", "breaker.max_failed_frac=1.0", "--set", "shard_size=8")
+OPTIONS = ("--set", "failure_limit.max_failed_frac=1.0", "--set", "shard_size=8")
 
 
 def search(made: CanaryStudy) -> Search:

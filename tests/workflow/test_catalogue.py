@@ -104,7 +104,7 @@ def owner_of_file(path: str) -> str:
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     study = make_study(tmp_path_factory.mktemp("catalogue"), ())
     catalogue = write_catalogue(study.dicom)
-    study.run("--set", "shard_size=24", "--set", "breaker.max_failed_frac=1.0")
+    study.run("--set", "shard_size=24", "--set", "failure_limit.max_failed_frac=1.0")
     owners: dict[str, set[str]] = {}
     for shard in Registry.read(study.results).shard_numbers:
         for stack_id, files in read_index(study.results, study.root / "private", shard).items():

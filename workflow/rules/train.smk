@@ -1,4 +1,4 @@
-# Purpose: models made, not used: `snakemake train`. Nothing on the road from images to tables depends on it.
+# Purpose: models made, not used: `snakemake train`. Nothing in the workflow from images to tables depends on it.
 # Input: synthesis, and with `train.cohort_sheet` the user's own labelled images. Output: a models folder per task.
 # Steps: train in phases (checkpoints beside the output, so a killed job continues), export, measure, write the card.
 rule train:

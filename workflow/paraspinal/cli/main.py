@@ -15,7 +15,7 @@ from paraspinal.core.version import version
 DATA_ERROR_EXIT = 10
 """Exit code when a single image given on the command line cannot be processed."""
 UNEXPECTED_EXIT = 1
-"""Exit code of a fault of ours, or of trouble with the machine."""
+"""Exit code of a software error, or of trouble with the machine."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,12 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parsed(argv: list[str]) -> argparse.Namespace:
     """Parse; what follows ``--`` is the engine's, wherever positional arguments stand."""
-    ours = argv[: argv.index("--")] if "--" in argv else argv
-    arguments = parser().parse_args(ours)
-    if len(ours) < len(argv):
+    own = argv[: argv.index("--")] if "--" in argv else argv
+    arguments = parser().parse_args(own)
+    if len(own) < len(argv):
         if "engine" not in arguments:
             parser().error("only run and demo take options for the engine")
-        arguments.engine = argv[len(ours) + 1 :]
+        arguments.engine = argv[len(own) + 1 :]
     return arguments
 
 

@@ -98,12 +98,12 @@ def add_own(arguments: argparse.Namespace) -> None:
 def _show_source(source: Source, matches: Sequence[LabelMatch]) -> None:
     table = _table("its label", "becomes", "how")
     for match in matches[1:]:
-        table.add_row(match.theirs, match.ours or "background", match.certainty.value)
+        table.add_row(match.model_label, match.registry_label or "background", match.certainty.value)
     console.print(f"{source.framework}, {len(source.labels) - 1} labels")
     console.print(table)
     for notice in source.notices:
         console.print(notice, soft_wrap=True, highlight=False)
-    lost = [match.theirs for match in matches[1:] if match.ours is None]
+    lost = [match.model_label for match in matches[1:] if match.registry_label is None]
     if lost:
         console.print(f"becomes background: {', '.join(lost)}", soft_wrap=True, highlight=False)
 
@@ -112,10 +112,10 @@ def _confirm(matches: Sequence[LabelMatch], arguments: argparse.Namespace) -> No
     if arguments.map:
         return
     if arguments.yes:
-        unsure = [match.theirs for match in matches if match.certainty.value != "exact"]
+        unsure = [match.model_label for match in matches if match.certainty.value != "exact"]
         if unsure:
             raise ModelError(
-                f"--yes needs every label to have our very name; these do not: {', '.join(unsure)}",
+                f"--yes needs every label to have the name of the registry; these do not: {', '.join(unsure)}",
                 hint="confirm by hand, or map them with --map FILE",
             )
     elif not sys.stdin.isatty() or input("Are these the right muscles and sides? [y/N] ").strip().lower() != "y":

@@ -116,7 +116,7 @@ class BidsName:
 
     @classmethod
     def parse(cls, stem: str) -> BidsName:
-        """Read a stem back; raises ValueError if it is not one of ours."""
+        """Read a stem back; raises ValueError if it is not one of this package."""
         *entities, suffix = stem.split("_")
         found = dict(part.split("-", 1) for part in entities if "-" in part)
         known = {key: field for field, key in _ENTITIES}

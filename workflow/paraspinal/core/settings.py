@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -13,12 +14,17 @@ import yaml
 from paraspinal.core.errors import ConfigError
 from paraspinal.core.paths import DEFAULT_CONFIG, PROJECT, SCHEMAS
 
+log = logging.getLogger(__name__)
+
 PRIVATE = {
     "ingest": ("people_sheet", "override_sheet", "participants_sheet"),
     "levels": ("levels_sheet",),
     "train": ("cohort_sheet", "label_sheet"),
 }
 """Keys that, like ``input``, name files of the user's that may name people."""
+
+RENAMED = {"breaker": "failure_limit", "measure.min_ring_ff_frac": "measure.min_subcutaneous_ff"}
+"""Keys of version 0.1.0 and their names of today; the old ones go with version 0.2.0."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class MeasureSettings:
     """Measuring."""
 
     min_coverage_frac: float
-    min_ring_ff_frac: float
+    min_subcutaneous_ff: float
     n4: bool
 
 
@@ -96,7 +102,7 @@ class TrainSettings:
 
 
 @dataclass(frozen=True)
-class BreakerSettings:
+class FailureLimitSettings:
     """When so much fails that the cohort cannot be trusted."""
 
     max_failed_frac: float
@@ -117,7 +123,7 @@ class Settings:
     measure: MeasureSettings
     quality: QualitySettings
     agreement: AgreementSettings
-    breaker: BreakerSettings
+    failure_limit: FailureLimitSettings
     train: TrainSettings
 
     @property
@@ -155,7 +161,7 @@ _GROUPS = {
     "measure": MeasureSettings,
     "quality": QualitySettings,
     "agreement": AgreementSettings,
-    "breaker": BreakerSettings,
+    "failure_limit": FailureLimitSettings,
     "train": TrainSettings,
 }
 
@@ -169,8 +175,10 @@ def _schema() -> dict[str, Any]:
 def load_settings(config: dict[str, Any]) -> Settings:
     """Check a merged configuration and freeze it; relative folders are relative to the working directory of now.
 
-    Raises ConfigError naming the key that is wrong.
+    Keys of the version before are taken under their names of today, with a notice. Raises ConfigError naming the key
+    that is wrong.
     """
+    config = _with_present_names(config)
     errors = sorted(jsonschema.Draft202012Validator(_schema()).iter_errors(config), key=lambda e: list(e.path))
     if errors:
         error = errors[0]
@@ -181,6 +189,20 @@ def load_settings(config: dict[str, Any]) -> Settings:
     if not config["private_dir"].startswith("~"):  # somebody's home stays ``~``, for this is written into the results
         found["private_dir"] = _absolute(config["private_dir"])
     return Settings(**{k: _GROUPS[k](**v) if k in _GROUPS else v for k, v in found.items()})
+
+
+def _with_present_names(config: dict[str, Any]) -> dict[str, Any]:
+    """Rename old keys; what was said under the old name wins, for the default stands under the new one."""
+    found = config
+    for old, new in RENAMED.items():
+        group, _, name = old.rpartition(".")
+        holder = found.get(group) if group else found
+        if isinstance(holder, dict) and name in holder:
+            log.warning("configuration: %s is now called %s; the old name goes with the next version", old, new)
+            kept = {key: value for key, value in holder.items() if key != name}
+            kept = merge(kept, {new.rpartition(".")[2]: holder[name]})
+            found = {**found, group: kept} if group else kept
+    return found
 
 
 def _absolute(path: str) -> str:

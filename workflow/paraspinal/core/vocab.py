@@ -76,7 +76,7 @@ class Reason(StrEnum):
     EXCLUDED_BY_SHEET = "EXCLUDED_BY_SHEET"  # the user's override sheet says so
     NO_REFERENCE = "NO_REFERENCE"  # there is nothing to compare a label map with
     UPSTREAM_FAILED = "UPSTREAM_FAILED"
-    UNEXPECTED_ERROR = "UNEXPECTED_ERROR"  # a fault of ours met this input; see the log, it is a bug
+    UNEXPECTED_ERROR = "UNEXPECTED_ERROR"  # a software error met this input; see the log
 
 
 class Sequence(StrEnum):

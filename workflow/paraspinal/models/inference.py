@@ -67,14 +67,14 @@ class LoadedModel:
 class SegmentationResult:
     """Labels in the native grid and how sure the network was.
 
-    ``uncertainty``: per label code present, mean softmax entropy over its voxels, 0 (sure) .. 1 (no
+    ``entropy``: per label code present, mean softmax entropy over its voxels, 0 (sure) .. 1 (no
     idea). ``flip_disagreement``: 1 - Dice between the image and its mirror image, per label code.
     ``slice_disagreement``: the same slice by slice, caudal first, None where neither has the muscle.
     ``objection``: why this cannot be a lumbar back, None where nothing speaks against it.
     """
 
     label_map: sitk.Image
-    uncertainty: dict[int, float]
+    entropy: dict[int, float]
     flip_disagreement: dict[int, float]
     slice_disagreement: dict[int, list[float | None]] = field(default_factory=dict)
     objection: str | None = None
@@ -161,7 +161,7 @@ class MuscleSegmenter:
         slices = grid.to_slices(image)
         window = body_window(slices)
         inputs = np.stack([input_channels(s) for s in slices[(slice(None), *window)]])
-        probabilities, looks = self._look(inputs)
+        probabilities, both = self._predict_both_ways(inputs)
         sigma = SMOOTHING_SD_MM / grid.spacing_mm[0]
         probabilities = ndimage.gaussian_filter1d(probabilities, sigma, axis=0, mode="nearest", truncate=3.0)
         n_classes = len(self._codes)
@@ -170,7 +170,7 @@ class MuscleSegmenter:
         counts = np.bincount(classes.ravel(), minlength=n_classes)
         totals = np.bincount(classes.ravel(), weights=entropy.ravel(), minlength=n_classes)
         present = {c: int(self._codes[c]) for c in range(1, n_classes) if counts[c]}
-        whole, by_slice = disagreement(*looks, n_classes)
+        whole, by_slice = disagreement(*both, n_classes)
         names = self.model.card.class_names
         finding = judge(classes, names, grid.spacing_mm, {names[c]: float(whole[c]) for c in present})
         label_map = sitk.GetImageFromArray(np.ascontiguousarray(grid.axes.backward(self._codes[classes])))
@@ -183,10 +183,10 @@ class MuscleSegmenter:
             objection(finding),
         )
 
-    def _look(self, inputs: Array) -> tuple[Array, tuple[ClassMap, ClassMap]]:
-        """Look at the slices (N, C, H, W) and at their mirror images.
+    def _predict_both_ways(self, inputs: Array) -> tuple[Array, tuple[ClassMap, ClassMap]]:
+        """Predict the slices (N, C, H, W) and their mirror images.
 
-        Returns the mean class probabilities (N, L, H, W) and the class map (N, H, W) of either look.
+        Returns the mean class probabilities (N, L, H, W) and the class map (N, H, W) of each.
         """
         probabilities, _ = predict_slices(self.model, inputs)
         first = probabilities.argmax(axis=1).astype(np.uint8)

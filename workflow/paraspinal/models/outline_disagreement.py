@@ -1,4 +1,4 @@
-"""How far two looks at one image differ about every muscle, in the whole image and slice by slice."""
+"""How far the outlines of an image and of its mirror image differ, per muscle and slice."""
 
 from __future__ import annotations
 

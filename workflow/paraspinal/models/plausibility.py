@@ -14,9 +14,9 @@ MIN_BACK_AREA_MM2 = 400.0
 (resources/plausibility.tsv, 100 and 300 mm2); below it no adult's back was found on that side."""
 
 MAX_DISAGREEMENT = 0.5
-"""1 - Dice of the looks at the image and its mirror image, mean over the muscles of the back, beyond which nothing was
-recognised: more than half of what one look outlines the other does not. Of 16 sound synthetic people none came near
-(largest single muscle 0.2)."""
+"""1 - Dice between the outlines of the image and of its mirror image, mean over the muscles of the back, beyond which
+nothing was recognised: more than half of what one outlines the other does not. Of 16 sound synthetic people none came
+near (largest single muscle 0.2)."""
 
 MIN_MIDLINE_MM = 3.0
 """Left and right muscles lie at least this far on their own side of what is found of both."""
@@ -27,7 +27,7 @@ class Finding:
     """What the plausibility of an outline is judged by."""
 
     back_area_mm2: float  # multifidus and erector of one side together, largest slice, larger side
-    disagreement: float  # of the looks, mean over those muscles
+    disagreement: float  # of the two outlines, mean over those muscles
     misplaced: tuple[str, ...]  # relations between the muscles that no back has
 
 
@@ -65,9 +65,9 @@ def objection(finding: Finding) -> str | None:
     if finding.back_area_mm2 < MIN_BACK_AREA_MM2:
         return f"back muscles of at most {finding.back_area_mm2:.0f} mm2, a back has {MIN_BACK_AREA_MM2:g}"
     if finding.disagreement > MAX_DISAGREEMENT:
-        return f"looks at the image disagree by {finding.disagreement:.2f}, limit {MAX_DISAGREEMENT:g}"
+        return f"outlines of image and mirror image disagree by {finding.disagreement:.2f}, limit {MAX_DISAGREEMENT:g}"
     if finding.misplaced:
-        return f"no back is built like this: {', '.join(finding.misplaced)}"
+        return f"anatomically implausible: {', '.join(finding.misplaced)}"
     return None
 
 

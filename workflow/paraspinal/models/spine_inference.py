@@ -36,13 +36,13 @@ class SpineResult:
     """Vertebrae, discs, sacrum and canal of one image.
 
     ``label_map``: uint16 codes of the label registry in exactly the grid of the image; bodies and discs carry
-    labels only where they have numbers. ``uncertainty``: per label code present, mean softmax entropy over its
+    labels only where they have numbers. ``entropy``: per label code present, mean softmax entropy over its
     voxels, 0 (sure) .. 1 (no idea). Everything else as in `SpineLevels` (LPS mm, caudal first).
     """
 
     label_map: sitk.Image
     spine: SpineLevels
-    uncertainty: dict[int, float]
+    entropy: dict[int, float]
 
     @property
     def levels(self) -> tuple[LevelGeometry, ...]:
@@ -103,10 +103,10 @@ def segment_spine(model: LoadedModel, image: sitk.Image) -> SpineResult:
     classes, entropy = _to_native(grid, probabilities, chosen)
     labels = _label(grid, image, classes, spine)
     codes = np.unique(labels[labels > 0])
-    uncertainty = {int(code): float(entropy[labels == code].mean()) for code in codes}
+    mean_entropy = {int(code): float(entropy[labels == code].mean()) for code in codes}
     label_map = sitk.GetImageFromArray(np.ascontiguousarray(grid.axes.backward(labels)))
     label_map.CopyInformation(image)
-    return SpineResult(label_map, spine, uncertainty)
+    return SpineResult(label_map, spine, mean_entropy)
 
 
 def _near_column(

@@ -14,7 +14,7 @@ from paraspinal.core.vocab import Muscle, Side
 Codes = dict[tuple[Muscle, Side], int]
 """Label code of each muscle and side."""
 
-OURS = "paraspinal"
+PARASPINAL = "paraspinal"
 """The codes of ``resources/labels.tsv``, which are MuscleMap's."""
 COLUMNS = ("label", "muscle", "side")
 
@@ -22,7 +22,7 @@ COLUMNS = ("label", "muscle", "side")
 @cache
 def known_conventions() -> dict[str, Codes]:
     """Every convention by its name; `lpm_segmentator` as its masks are, not as its own table of labels says."""
-    found: dict[str, Codes] = {OURS: dict(muscle_labels()), "musclemap": dict(muscle_labels())}
+    found: dict[str, Codes] = {PARASPINAL: dict(muscle_labels()), "musclemap": dict(muscle_labels())}
     with (RESOURCES / "label_conventions.tsv").open(newline="", encoding="utf-8") as handle:
         for row in csv.DictReader(handle, delimiter="\t"):
             codes = found.setdefault(row["convention"], {})

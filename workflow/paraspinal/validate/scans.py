@@ -27,7 +27,7 @@ UNKNOWN_SCAN = KnownScan("", {}, None, None, (1.0, 1.0))
 def number_pairs(pairs: list[MaskPair], known: dict[Path, KnownScan]) -> Iterator[tuple[Row, MaskPair, KnownScan]]:
     """Yield each pair with its number, the number of its participant and its strata.
 
-    The sheet goes before the tables of a run. No name of a file or a participant is in the row.
+    The sheet overrides the tables of a run. No name of a file or a participant is in the row.
     """
     people: dict[str, int] = {}
     for number, pair in enumerate(pairs, 1):

@@ -118,7 +118,7 @@ def _stem(item: str) -> str:
 
 
 def _session_in(stem: str) -> Session | None:
-    """The visit that a name of ours begins with."""
+    """The visit that a name made here begins with."""
     words = stem.split("_")
     if len(words) > 1 and words[0].startswith("sub-") and words[1].startswith("ses-"):
         return words[0].removeprefix("sub-"), words[1].removeprefix("ses-")

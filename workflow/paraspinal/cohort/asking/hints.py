@@ -22,7 +22,7 @@ HINTS = {
     Reason.DIXON_INCOMPLETE: "add the missing image, or name its part in the override sheet",
     Reason.DIXON_SWAP_SUSPECTED: "if the names are wrong, correct dixon_part in the override sheet",
     Reason.DIXON_SCALE_MISMATCH: "export both images with their rescale slopes",
-    Reason.SEG_EMPTY: "is it a lumbar image? Look at it",
+    Reason.SEG_EMPTY: "is it a lumbar image? Check the field of view",
     Reason.SEG_PARTIAL: _LOOK,
     Reason.SEG_IMPLAUSIBLE: _LOOK,
     Reason.LEVEL_UNRESOLVED: "set the levels in the levels sheet",

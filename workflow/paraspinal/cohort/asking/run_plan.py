@@ -70,13 +70,13 @@ def _settings(last: Settings, config: Path | None, over: dict[str, Any], models:
 
 def _look(settings: Settings) -> dict[int, list[Row]]:
     """What ingest would write for every shard; only the private cache of headers is written."""
-    from paraspinal.stages.ingest.stacking.collect_stacks import stocktake
+    from paraspinal.stages.ingest.stacking.collect_stacks import collect_stacks
 
-    with stocktake(settings, lambda tally: None) as (stock, _):
-        dealt = Registry.read(settings.out_path).deal(stock.sessions(), settings.shard_size)
+    with collect_stacks(settings, lambda tally: None) as (store, _):
+        dealt = Registry.read(settings.out_path).deal(store.sessions(), settings.shard_size)
         found: dict[int, list[Row]] = {shard: [] for shard in dealt.shard_numbers}
-        for session in sorted(stock.sessions()):
-            found[dealt.shards[session]] += stock.rows(session)
+        for session in sorted(store.sessions()):
+            found[dealt.shards[session]] += store.rows(session)
     return {shard: SESSION_STACKS.arrow(_columns(rows)).to_pylist() for shard, rows in found.items()}
 
 

@@ -113,7 +113,7 @@ def _check_input(settings: Settings) -> None:
 
 
 def _unlock(results: Path) -> None:
-    """Remove the engine's own lock that a killed run left behind; ours says that nobody works here."""
+    """Remove the engine's own lock that a killed run left behind; our own lock says that nobody works here."""
     for lock in (results / ".snakemake" / "locks").glob("*.lock"):
         lock.unlink(missing_ok=True)
 

@@ -36,7 +36,7 @@ def run_job(name: str, results: Path, shard: int | None, workers: int = 1) -> st
         from paraspinal.cohort.tables.aggregate import aggregate
         from paraspinal.cohort.tables.outliers import Limits
 
-        rows = aggregate(results, settings.breaker, Limits.of(settings.quality))
+        rows = aggregate(results, settings.failure_limit, Limits.of(settings.quality))
         software.record(results, name, None, software.loaded(version()))
         return f"aggregate: rows {rows}"
     if name == "report":

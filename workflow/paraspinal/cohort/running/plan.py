@@ -18,7 +18,7 @@ from paraspinal.core.settings import Settings
 from paraspinal.core.version import CODE_STATE_VARIABLE, code_state
 
 SHARD_STAGES = ("convert", "harmonize", "segment", "levels", "measure", "quality")
-"""Stages that work shard by shard, in the order of the road; each reads the table of the one before."""
+"""Stages that work shard by shard, in the order of the workflow; each reads the table of the one before."""
 
 PAGE = PROJECT / "workflow" / "report"
 """Template, style and script of the cohort page."""
@@ -51,7 +51,11 @@ def stage_params(name: str, settings: Settings) -> dict[str, Any]:
         far = settings.quality
         parameters = {
             "ingest": {"sheets": _sheet_digests(settings)},
-            "aggregate": {**asdict(settings.breaker), "max_robust_z": far.max_robust_z, "min_peers": far.min_peers},
+            "aggregate": {
+                **asdict(settings.failure_limit),
+                "max_robust_z": far.max_robust_z,
+                "min_peers": far.min_peers,
+            },
             "report": {"page": _page_digest()},
         }[name]
         return {"code": code_digest(_COHORT_MODULES[name]), "parameters": parameters}

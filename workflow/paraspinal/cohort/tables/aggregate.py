@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from paraspinal.cohort.running.plan import shard_tables
-from paraspinal.cohort.tables.checks import Tallies, check_breaker, check_counts
+from paraspinal.cohort.tables.checks import Tallies, check_counts, check_failure_limit
 from paraspinal.cohort.tables.dictionary import write_dictionary
 from paraspinal.cohort.tables.outliers import OUTLIERS_READ, Limits, outliers, with_outliers
 from paraspinal.cohort.tables.people import INVENTORY_READ, participants
@@ -37,7 +37,7 @@ from paraspinal.core.records.people_schemas import COVARIATES, PARTICIPANTS
 from paraspinal.core.records.registry import INVENTORY_PATH, SHEET_FACTS_PATH
 from paraspinal.core.records.schemas import INVENTORY, LEVELS, METRICS, QUALITY, SCANS, SLICES
 from paraspinal.core.records.tables import Row, Table
-from paraspinal.core.settings import BreakerSettings
+from paraspinal.core.settings import FailureLimitSettings
 from paraspinal.core.vocab import Status
 
 ROW_GROUP_ROWS = 100_000
@@ -46,28 +46,28 @@ _STATE = ("status", "reason_code", "detail")
 _USABLE = pa.array([s.value for s in Status if s.is_usable])
 
 
-def aggregate(results: Path, breaker: BreakerSettings, limits: Limits | None = None) -> dict[str, int]:
+def aggregate(results: Path, failure_limit: FailureLimitSettings, limits: Limits | None = None) -> dict[str, int]:
     """Write ``tables/`` from the shard tables of the registry; returns rows per table.
 
-    With ``limits`` values far from those of the like are flagged. Raises CircuitBreakerError if too much failed,
-    ResultsError if a stack or scan went missing between stages.
+    With ``limits`` values far from those of comparable scans are flagged. Raises CircuitBreakerError if too much
+    failed, ResultsError if a stack or scan went missing between stages.
     """
     overruled = _overruled(results)
     tallies = Tallies()
     for part in _inventory(results, overruled):
         tallies.add_stacks(part)
     warned = tallies.warned
-    far_off = outliers(_read(results, "measure", OUTLIERS_READ), limits) if limits else {}
+    flagged = outliers(_read(results, "measure", OUTLIERS_READ), limits) if limits else {}
 
     def quality() -> Iterator[pa.Table]:
-        return (with_outliers(with_late_warnings(part, warned), far_off) for part in _read(results, "quality"))
+        return (with_outliers(with_late_warnings(part, warned), flagged) for part in _read(results, "quality"))
 
     for levels, measure, part in zip(
         _read(results, "levels", ("scan_id",)), _read(results, "measure", ("scan_id",)), quality(), strict=True
     ):
         tallies.add_scans(levels, measure, part)
     check_counts(tallies)
-    check_breaker(tallies, breaker)
+    check_failure_limit(tallies, failure_limit)
     visits = _visits(results)
     folder = results / "tables"
     counts = {

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from paraspinal.core.errors import CircuitBreakerError, ResultsError
 from paraspinal.core.records.tables import Row
-from paraspinal.core.settings import BreakerSettings
+from paraspinal.core.settings import FailureLimitSettings
 from paraspinal.core.vocab import Status
 
 State = tuple[str, str | None]
@@ -60,7 +60,7 @@ def check_counts(tallies: Tallies) -> None:
         )
 
 
-def check_breaker(tallies: Tallies, breaker: BreakerSettings) -> None:
+def check_failure_limit(tallies: Tallies, failure_limit: FailureLimitSettings) -> None:
     """Stop when so much failed, or failed for one reason, that what is left would mislead."""
     for what, states in tallies.states.items():
         counted = sum(n for (status, _), n in states.items() if status != Status.EXCLUDED.value)
@@ -68,9 +68,9 @@ def check_breaker(tallies: Tallies, breaker: BreakerSettings) -> None:
         for (status, reason), n in states.items():
             if Status(status).is_failure:
                 bad[reason] += n
-        if counted >= breaker.min_items and bad.total() > breaker.max_failed_frac * counted:
+        if counted >= failure_limit.min_items and bad.total() > failure_limit.max_failed_frac * counted:
             reasons = ", ".join(f"{reason} {n}" for reason, n in bad.most_common(3))
             raise CircuitBreakerError(
                 f"{bad.total()} of {counted} {what} failed ({reasons})",
-                hint="see `paraspinal status`; breaker.max_failed_frac sets the limit",
+                hint="see `paraspinal status`; failure_limit.max_failed_frac sets the limit",
             )

@@ -1,4 +1,4 @@
-"""Values far from those of the like: the same muscle, side, level, sequence and sex, over the whole cohort.
+"""Values far from those of comparable scans: the same muscle, side, level, sequence and sex, over the whole cohort.
 
 This needs every shard at once, so it is a step of the aggregation and not of the quality stage: a shard's flags do not
 change when another shard gains a scan, and nothing is computed again but this.
@@ -96,10 +96,10 @@ def _values(measure: pa.Table) -> pd.DataFrame:
     return found
 
 
-def with_outliers(quality: pa.Table, far_off: Mapping[str, list[Row]]) -> pa.Table:
+def with_outliers(quality: pa.Table, flagged: Mapping[str, list[Row]]) -> pa.Table:
     """Add flags to the scans of a shard; a green scan that gets one turns amber."""
     rows = quality.select(["scan_id", "light", "flags"]).to_pylist()
     for row in rows:
-        if more := far_off.get(row["scan_id"]):
+        if more := flagged.get(row["scan_id"]):
             add_flags(row, more)
     return with_columns(quality, ("light", "flags"), rows)

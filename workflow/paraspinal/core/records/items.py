@@ -24,7 +24,7 @@ def failed(row: Row, reason: Reason, detail: str = "") -> Row:
 def per_item(function: Callable[[Row, Work], Row]) -> Callable[[list[Row], Work], list[Row]]:
     """Turn a function on one row into one on a session's rows.
 
-    Rows that are not usable pass through untouched; a DataError becomes a failed row; a fault of ours becomes one
+    Rows that are not usable pass through untouched; a DataError becomes a failed row; a software error becomes one
     with UNEXPECTED_ERROR, so that one scan never stops the batch. Trouble of the machine (memory, disk, device) and
     of the set-up (a wrong model) is passed on: the job fails and is tried again.
     """
@@ -44,7 +44,7 @@ def _one(function: Callable[[Row, Work], Row], row: Row, work: Work) -> list[Row
 
 
 def guarded(function: Callable[[], list[Row]], rows: list[Row]) -> list[Row]:
-    """Call ``function``; on a fault in the data or of ours return ``rows`` marked as failed."""
+    """Call ``function``; on a fault in the data or a software error return ``rows`` marked as failed."""
     try:
         return function()
     except DataError as error:

@@ -84,7 +84,7 @@ _SCAN = (
     *GRID,
     Column("role", TEXT, "muscles (axial, measured) | spine (sagittal, used for levels) | none"),
     Column(
-        "seeks_own_levels",
+        "levels_from_same_image",
         BOOL,
         "no sagittal scan shares its frame of reference, and its slices are fine enough to show vertebrae",
         null_meaning="not a muscle scan",
@@ -103,7 +103,7 @@ _SCAN = (
     ),
     Column("dixon_water_scale", FLOAT, "factor on the water image", "1", null_meaning="not a Dixon pair"),
     Column("dixon_fat_scale", FLOAT, "factor on the fat image", "1", null_meaning="not a Dixon pair"),
-    Column("fat_ring_ff_frac", FLOAT, "fat fraction under the skin, fattier half", "1", "", "no pair, or no skin seen"),
+    Column("subcutaneous_ff", FLOAT, "fat fraction under the skin, fattier half", "1", "", "no pair, or no skin seen"),
     Column("dixon_fat_to_water", FLOAT, "brightness of pure fat over pure water", "1", "", "no pair, or none in view"),
     Column(
         "dixon_fit_ratio",
@@ -143,7 +143,7 @@ VERTEBRA = pa.struct(
     ]
 )
 """``disc_area_mm2`` is that of the disc below."""
-LABEL_UNCERTAINTY = pa.struct(
+LABEL_DISAGREEMENT = pa.struct(
     [
         ("label", INT),
         ("entropy", FLOAT),
@@ -174,9 +174,9 @@ _SEGMENT = (
     Column("model", TEXT, "name@version of the model", null_meaning="not segmented"),
     Column("model_sha256", TEXT, "sha256 of the weights", null_meaning="not segmented"),
     Column(
-        "uncertainty",
-        pa.list_(LABEL_UNCERTAINTY),
-        "per label: entropy, disagreement of looks (whole, slices)",
+        "label_disagreement",
+        pa.list_(LABEL_DISAGREEMENT),
+        "per label: entropy, disagreement with the mirror image (whole, slices)",
         null_meaning="none",
     ),
     Column("vertebrae", pa.list_(VERTEBRA), "vertebrae found, LPS mm", null_meaning="not a spine image"),

@@ -19,10 +19,10 @@ PACKAGES = ("SimpleITK", "dcm2niix", "monai", "numpy", "pandas", "pyarrow", "pyd
 Versions = dict[str, str]
 
 
-def loaded(ours: str) -> Versions:
-    """Versions of this package (``ours``), of Python, and of the packages this process has imported."""
+def loaded(own_version: str) -> Versions:
+    """Versions of this package (``own_version``), of Python, and of the packages this process has imported."""
     found = {name: metadata.version(name) for name in PACKAGES if name in sys.modules}
-    return {"paraspinal": ours, "Python": platform.python_version(), **found}
+    return {"paraspinal": own_version, "Python": platform.python_version(), **found}
 
 
 def record(results: Path, stage: str, shard: int | None, versions: Versions, *, is_all_new: bool = True) -> None:

@@ -26,6 +26,7 @@ from paraspinal.models.inference import LoadedModel, MuscleSegmenter, load_model
 from paraspinal.models.training.muscles_card import NAME, VERSION
 from paraspinal.phantom.anatomy import Anatomy, sample_parameters
 from paraspinal.phantom.contrast import CONTRASTS, QUICK, Weighting, label_map, render
+from paraspinal.statistics import overlap
 
 MUSCLES_MODEL = f"{NAME}@{VERSION}"
 BARS = {"mean_dsc": 0.90, "dsc": 0.85, "volume_error_pct": 5.0, "water_fat_difference": 0.02}
@@ -67,12 +68,6 @@ class Timing:
 
     seconds: float
     peak_gb: float
-
-
-def dice(a: np.ndarray, b: np.ndarray) -> float:
-    """Dice similarity of two masks; two empty masks have none (NaN)."""
-    total = int(np.count_nonzero(a)) + int(np.count_nonzero(b))
-    return 2.0 * int(np.count_nonzero(a & b)) / total if total else float("nan")
 
 
 def read_dixon(data_folder: Path) -> tuple[dict[str, sitk.Image], np.ndarray]:
@@ -171,7 +166,7 @@ def evaluate_phantoms(model: LoadedModel, people: int = PHANTOM_PEOPLE) -> tuple
     Confidence intervals resample the people.
     """
     segmenter = MuscleSegmenter(model)
-    scores: dict[tuple[Weighting, Muscle], list[float]] = {}
+    scores: dict[tuple[Weighting, Muscle], list[float | None]] = {}
     for number in range(people):
         rng = np.random.default_rng([PHANTOM_SEED, number])
         anatomy = Anatomy(sample_parameters(rng))
@@ -184,13 +179,13 @@ def evaluate_phantoms(model: LoadedModel, people: int = PHANTOM_PEOPLE) -> tuple
             image.SetOrigin(PHANTOM_GRID.origin_mm)
             labels = sitk.GetArrayFromImage(segmenter.segment(image).label_map)
             for (muscle, _), code in muscle_labels().items():
-                scores.setdefault((weighting, muscle), []).append(dice(labels == code, truth == code))
+                scores.setdefault((weighting, muscle), []).append(overlap.dice(labels == code, truth == code))
     data = f"{people} procedural people not trained on, synthetic"
     sides = len(muscle_labels()) // len(Muscle)
     picks = np.random.default_rng(RESAMPLING_SEED).integers(people, size=(RESAMPLES, people))
     results = []
     for (weighting, muscle), values in scores.items():
-        by_person = np.nanmean(np.reshape(values, (people, sides)), axis=1)
+        by_person = np.nanmean(np.array(values, dtype=float).reshape(people, sides), axis=1)
         means = np.concatenate([[by_person.mean()], by_person[picks].mean(axis=1)])
         results.append(_accuracy(f"{weighting} of {data}", "dsc", str(muscle), means, "1"))
     return tuple(results)

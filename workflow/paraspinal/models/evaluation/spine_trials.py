@@ -22,8 +22,8 @@ from paraspinal.models.input.spine_input import PIXEL_MM, Field, network_inputs
 from paraspinal.models.synthesis.spine.non_lumbar import foreign_picture
 from paraspinal.models.synthesis.spine.painter import paint
 from paraspinal.models.synthesis.spine.scene import Slice, sample_scene
-from paraspinal.models.synthesis.spine.task import degrade, draw_intensities
-from paraspinal.models.synthesis.spine.view import HALF_S1_MM, SHAPE, place, smooth_noise
+from paraspinal.models.synthesis.spine.task import draw_intensities, scan_slices
+from paraspinal.models.synthesis.spine.view import HALF_S1_MM, SHAPE, place, value_noise
 from paraspinal.vertebrae.bodies import Floats, SagittalStack
 from paraspinal.vertebrae.numbering import COUNTED_UPWARDS, SpineLevels, find_levels
 
@@ -60,7 +60,7 @@ def sample_trial(seed: int, *, is_corrupted: bool = False) -> Trial:
     """Paint volume number ``seed``."""
     rng = np.random.default_rng([TRIAL_STREAM, seed])
     value = draw_intensities(rng)
-    noise = np.stack([smooth_noise(rng, cell).ravel() for cell in (3, 8, 30)])
+    noise = np.stack([value_noise(rng, cell).ravel() for cell in (3, 8, 30)])
     scene = sample_scene(rng)
     chain, first = scene.chain, scene.chain.first_sacral
     points, view = place(rng, chain.centre_mm[first])
@@ -70,7 +70,7 @@ def sample_trial(seed: int, *, is_corrupted: bool = False) -> Trial:
     plane = (tilt * points[:, 1] + turn * points[:, 0]).astype(np.float32)
     pictures = [paint(scene, cut, np.float32(offset) + plane, value, noise).image for offset in LATERAL_MM]
     stack = np.stack(pictures).reshape(-1, *SHAPE)
-    stack = degrade(np.random.default_rng(scanner), stack, cut.v.reshape(SHAPE), view)
+    stack = scan_slices(np.random.default_rng(scanner), stack, cut.v.reshape(SHAPE), view)
     if is_corrupted:
         stack = np.stack([_corrupt(np.random.default_rng(damage), picture) for picture in stack])
     rows = np.nonzero(view.any(axis=1))[0]
@@ -173,8 +173,8 @@ def numbers_anything(model: LoadedModel, seed: int) -> bool:
     """Tell whether the model numbers anything in a picture of another body part: it should not."""
     rng = np.random.default_rng([TRIAL_STREAM, 1, seed])
     value = draw_intensities(rng)
-    noise = np.stack([smooth_noise(rng, cell).ravel() for cell in (3, 8, 30)])
+    noise = np.stack([value_noise(rng, cell).ravel() for cell in (3, 8, 30)])
     picture = foreign_picture(rng, value, noise)
-    stack = degrade(rng, picture.image.reshape(-1, *SHAPE), picture.depth_mm.reshape(SHAPE), picture.view)
+    stack = scan_slices(rng, picture.image.reshape(-1, *SHAPE), picture.depth_mm.reshape(SHAPE), picture.view)
     trial = Trial(network_inputs(stack, range(len(stack))), {}, -np.inf, (0, SHAPE[0] - 1))
     return any(level.level for level in find_levels(trial_stack(model, trial)).levels)

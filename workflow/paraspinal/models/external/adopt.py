@@ -137,7 +137,7 @@ def _card(
         training={
             "source": source.framework,
             "files_sha256": source.files,
-            "labels_of_the_source": {match.theirs: match.ours for match in matches},
+            "labels_of_the_source": {match.model_label: match.registry_label for match in matches},
             "torch": torch.__version__,
         },
         intended_use="As its makers say; this project has not measured it.",

@@ -1,4 +1,4 @@
-"""Which labels of somebody else's model are our muscles: proposed by name, decided by the user.
+"""Which labels of somebody else's model are muscles of the registry: proposed by name, decided by the user.
 
 Importable without torch.
 """
@@ -18,7 +18,7 @@ from paraspinal.core.vocab import Muscle, Side
 from paraspinal.models.card import BACKGROUND
 
 MAP_COLUMNS = ("model_label", "label")
-"""Columns of a mapping file: a label of the model, and one of ours or nothing for background."""
+"""Columns of a mapping file: a label of the model, and one of the registry or nothing for background."""
 
 _MUSCLE_WORDS = {
     Muscle.MULTIFIDUS: ("multifidus", "multifidi", "mf"),
@@ -31,37 +31,37 @@ _SIDE_GLUED = re.compile(r"^(?:([lr])(mf|es|pm|ql)|(mf|es|pm|ql)([lr]))$")
 
 
 class Certainty(StrEnum):
-    """How a label of a model came to one of ours."""
+    """How a label of a model came to one of the registry."""
 
-    EXACT = "exact"  # it has our very name, or is the background
-    GUESSED = "guessed"  # its words name one of our muscles and a side
+    EXACT = "exact"  # it has the name of the registry, or is the background
+    GUESSED = "guessed"  # its words name a muscle of the registry and a side
     UNMAPPED = "unmapped"  # it becomes background
     GIVEN = "given"  # the user's mapping file says so
 
 
 @dataclass(frozen=True)
 class LabelMatch:
-    """A label of a model and ours; ``ours`` is None for background."""
+    """A label of a model and of the registry; ``registry_label`` is None for background."""
 
-    theirs: str
-    ours: str | None
+    model_label: str
+    registry_label: str | None
     certainty: Certainty
 
 
 def muscle_names() -> tuple[str, ...]:
-    """Names of our muscles with their sides, in the order of the label registry."""
+    """Names of the muscles with their sides, in the order of the label registry."""
     return tuple(label.name for label in all_labels() if label.muscle)
 
 
-def propose(theirs: Sequence[str]) -> tuple[LabelMatch, ...]:
-    """Propose our label for each of a model's, in their order; the first one is the background."""
-    return (LabelMatch(theirs[0], None, Certainty.EXACT), *(_match(name) for name in theirs[1:]))
+def propose(model_labels: Sequence[str]) -> tuple[LabelMatch, ...]:
+    """Propose a label of the registry for each of a model's, in their order; the first one is the background."""
+    return (LabelMatch(model_labels[0], None, Certainty.EXACT), *(_match(name) for name in model_labels[1:]))
 
 
-def read_map(path: Path, theirs: Sequence[str]) -> tuple[LabelMatch, ...]:
+def read_map(path: Path, model_labels: Sequence[str]) -> tuple[LabelMatch, ...]:
     """Read the user's mapping of a model's labels (TSV with ``MAP_COLUMNS``).
 
-    Raises ModelError unless it names every label but the background exactly once, and ours by their names.
+    Raises ModelError unless it names every label but the background exactly once, and the registry's by their names.
     """
     try:
         with path.open(newline="", encoding="utf-8") as handle:
@@ -72,28 +72,31 @@ def read_map(path: Path, theirs: Sequence[str]) -> tuple[LabelMatch, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError("the label map cannot be read", hint="expected a tab-separated file") from error
     said = dict(pairs)
-    said.pop(theirs[0], None)
-    if len(dict(pairs)) != len(pairs) or set(said) != set(theirs[1:]):
+    said.pop(model_labels[0], None)
+    if len(dict(pairs)) != len(pairs) or set(said) != set(model_labels[1:]):
         raise ModelError(
-            "the label map must name every label of the model once", hint=f"labels: {', '.join(theirs[1:])}"
+            "the label map must name every label of the model once", hint=f"labels: {', '.join(model_labels[1:])}"
         )
     unknown = sorted(set(said.values()) - set(muscle_names()) - {""})
     if unknown:
         raise ModelError(
-            f"the label map names labels that are none of ours: {', '.join(unknown)}", hint=", ".join(muscle_names())
+            f"the label map names labels that are not in the registry: {', '.join(unknown)}",
+            hint=", ".join(muscle_names()),
         )
-    given = (LabelMatch(name, said[name] or None, Certainty.GIVEN) for name in theirs[1:])
-    return (LabelMatch(theirs[0], None, Certainty.EXACT), *given)
+    given = (LabelMatch(name, said[name] or None, Certainty.GIVEN) for name in model_labels[1:])
+    return (LabelMatch(model_labels[0], None, Certainty.EXACT), *given)
 
 
 def class_names(matches: Sequence[LabelMatch]) -> tuple[str, ...]:
-    """Name a model's output classes for its card: ours where mapped, their own words behind ``other_`` elsewhere.
+    """Name a model's output classes for its card: the registry's where mapped, else its own behind ``other_``.
 
-    Raises ModelError if no class is one of our muscles.
+    Raises ModelError if no class is a muscle of the registry.
     """
-    if not any(match.ours for match in matches):
-        raise ModelError("no label of the model is one of our muscles", hint=f"ours: {', '.join(muscle_names())}")
-    return (BACKGROUND, *(match.ours or f"other_{_plain(match.theirs)}" for match in matches[1:]))
+    if not any(match.registry_label for match in matches):
+        raise ModelError(
+            "no label of the model is a muscle of the registry", hint=f"registry: {', '.join(muscle_names())}"
+        )
+    return (BACKGROUND, *(match.registry_label or f"other_{_plain(match.model_label)}" for match in matches[1:]))
 
 
 def _plain(name: str) -> str:

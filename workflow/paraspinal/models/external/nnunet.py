@@ -54,7 +54,7 @@ class NnUNetSegmenter:
         native = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(image.GetDirection())
         label_map = sitk.DICOMOrient(result.label_map, native)
         label_map.CopyInformation(image)  # turning there and back leaves rounding in the origin
-        return SegmentationResult(label_map, result.uncertainty, result.flip_disagreement)
+        return SegmentationResult(label_map, result.entropy, result.flip_disagreement)
 
     def logits(self, volume: Array, spacing_mm: Sequence[float]) -> Array:
         """Compute logits (L, z, y, x) of a volume (z, y, x) in its own voxels."""

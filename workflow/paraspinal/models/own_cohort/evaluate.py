@@ -16,11 +16,11 @@ import SimpleITK as sitk
 from paraspinal.core.errors import DataError
 from paraspinal.models.card import Accuracy
 from paraspinal.models.engine import Segmenter
-from paraspinal.models.evaluation.muscles import dice
 from paraspinal.models.input.preprocess import AXIAL_FRAME, axis_map
 from paraspinal.models.own_cohort.cases import LabelledImage
 from paraspinal.models.own_cohort.sheet import Role
 from paraspinal.models.synthesis.muscles.task import MUSCLE_CLASSES
+from paraspinal.statistics import overlap
 
 DRAWS, SEED = 2000, 20260901
 INTERVAL_PCT = (2.5, 97.5)
@@ -67,8 +67,8 @@ def score_image(
         if index == 0 or not outlined[index]:
             continue
         reference, predicted = truth == index, mine == codes[name]
-        if reference.any() or predicted.any():
-            dsc[name] = dice(reference, predicted)
+        if (score := overlap.dice(reference, predicted)) is not None:
+            dsc[name] = score
         if reference.any():
             volume[name] = 100.0 * abs(int(np.count_nonzero(predicted)) / int(np.count_nonzero(reference)) - 1.0)
     return Score(role, person, centre, contrast, dsc, volume)

@@ -111,11 +111,12 @@ def _keep_apart(cases: tuple[Case, ...]) -> None:
 def read_values(path: Path | None) -> dict[int, str | None]:
     """Read what the values of the label maps mean: TSV with value and label; an empty label is background.
 
-    Labels are ours by name. Without a file the values are the codes of ``resources/labels.tsv``. Raises ConfigError.
+    Labels are those of the registry, by name. Without a file the values are the codes of ``resources/labels.tsv``.
+    Raises ConfigError.
     """
-    ours = {label.name: label.code for label in all_labels() if label.muscle}
+    codes = {label.name: label.code for label in all_labels() if label.muscle}
     if path is None:
-        return {0: None} | {code: name for name, code in ours.items()}
+        return {0: None} | {code: name for name, code in codes.items()}
     try:
         with path.open(newline="", encoding="utf-8-sig") as handle:
             reader = csv.DictReader(handle, delimiter="\t")
@@ -124,10 +125,10 @@ def read_values(path: Path | None) -> dict[int, str | None]:
             pairs = [(int(row["value"]), (row["label"] or "").strip()) for row in reader]
     except (OSError, UnicodeDecodeError, ValueError, TypeError):
         raise ConfigError("the label sheet cannot be read", hint="a whole number and a name per line") from None
-    unknown = sorted({label for _, label in pairs} - set(ours) - {""})
+    unknown = sorted({label for _, label in pairs} - set(codes) - {""})
     if unknown:
         raise ConfigError(
-            f"the label sheet names what is no muscle of ours: {', '.join(unknown)}", hint=", ".join(ours)
+            f"the label sheet names what is not in the registry: {', '.join(unknown)}", hint=", ".join(codes)
         )
     if len(dict(pairs)) != len(pairs) or not any(label for _, label in pairs):
         raise ConfigError("the label sheet names a value twice, or no muscle", hint=HINT)

@@ -265,8 +265,8 @@ class _Run:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a snapshot of the same schedule, network, start and data."""
         said = checkpoint.description
-        ours = {"schedule": asdict(self.schedule), "spec": self.network.spec.to_json(), **self.origin}
-        if any(said.get(key) != value for key, value in ours.items()):
+        expected = {"schedule": asdict(self.schedule), "spec": self.network.spec.to_json(), **self.origin}
+        if any(said.get(key) != value for key, value in expected.items()):
             raise ModelError(
                 "the checkpoint belongs to a training run with other settings",
                 hint=f"train into an empty folder, or use the settings {json.dumps(said['schedule'])}",

@@ -58,7 +58,7 @@ def muscles_card(with_atlas: bool, accuracy: tuple[Accuracy, ...] = (), code: st
             "Strong coil shading together with noise costs several points of Dice.",
             "Measured on one labelled person only; psoas and quadratus lumborum have no reference there.",
             "Confidence intervals on that person resample slices; they say nothing about other people.",
-            "The spread of the looks finds part of the wrong outlines, not all: see benchmarks/models.md.",
+            "Disagreement with the mirror image finds some wrong outlines, not all: see benchmarks/models.md.",
             "Never trained or tested on children, post-operative spines, metal or severe scoliosis.",
         ),
         accuracy=accuracy,

@@ -1,6 +1,6 @@
 """Write the slices of a stack as classic single images that hold what dcm2niix needs and nothing else.
 
-So a stack out of a multi-frame file goes the same road as any other. Compressed frames are copied as they are. Nothing
+So a stack out of a multi-frame file takes the same path as any other. Compressed frames are copied as they are. Nothing
 that identifies anybody is copied, nor what makes dcm2niix treat vendors differently.
 """
 

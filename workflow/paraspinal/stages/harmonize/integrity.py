@@ -73,7 +73,7 @@ class Finding:
 
     reason: Reason | None = None
     detail: str = ""
-    ring_ff_frac: float | None = None
+    subcutaneous_ff: float | None = None
     fat_to_water: float | None = None
     fit_ratio: float | None = None
     noise_ratio: float | None = None
@@ -84,7 +84,7 @@ class Finding:
     def columns(self) -> dict[str, float | int | None]:
         """The measured numbers by the columns of a scan."""
         return {
-            "fat_ring_ff_frac": self.ring_ff_frac,
+            "subcutaneous_ff": self.subcutaneous_ff,
             "dixon_fat_to_water": self.fat_to_water,
             "dixon_fit_ratio": self.fit_ratio,
             "dixon_noise_ratio": self.noise_ratio,
@@ -93,16 +93,16 @@ class Finding:
         }
 
 
-def check_pair(pair: Pair, min_ring_ff_frac: float) -> Finding:
+def check_pair(pair: Pair, min_subcutaneous_ff: float) -> Finding:
     """Check a water and a fat image against each other and against what came with them."""
     trunk = Trunk.of(pair.water, pair.fat, pair.spacing_mm)
-    ring_ff = float(np.percentile(trunk.fat_frac[trunk.ring], FAT_HALF)) if trunk.is_whole else None
+    subcutaneous_ff = float(np.percentile(trunk.fat_frac[trunk.ring], FAT_HALF)) if trunk.is_whole else None
     steps = value_step(pair.water), value_step(pair.fat)
     fit = fits(trunk, pair.in_phase, pair.opposed, pair.spacing_mm)
     brightness, noise = fat_to_water(trunk), noise_ratio(trunk, *steps)
     swap = swap_fault(trunk)
     seen = Finding(
-        ring_ff_frac=ring_ff,
+        subcutaneous_ff=subcutaneous_ff,
         fat_to_water=brightness,
         fit_ratio=next((f.ratio for f in fit), None),
         noise_ratio=noise,
@@ -110,26 +110,26 @@ def check_pair(pair: Pair, min_ring_ff_frac: float) -> Finding:
         n_swapped_slices=swap.n_slices if swap else 0 if trunk.body.any() else None,
     )
     if swap:
-        return _doubt(seen, Reason.DIXON_SWAP_SUSPECTED, swap.detail)
-    faults = [*_tissue_faults(trunk, ring_ff, min_ring_ff_frac), *(str(f) for f in fit if not f.is_sound)]
+        return _suspected(seen, Reason.DIXON_SWAP_SUSPECTED, swap.detail)
+    faults = [*_tissue_faults(trunk, subcutaneous_ff, min_subcutaneous_ff), *(str(f) for f in fit if not f.is_sound)]
     if not any(f.is_proof for f in fit):
         faults += _scale_faults(pair, trunk, steps, brightness, noise)
     if faults:
-        return _doubt(seen, Reason.DIXON_SCALE_MISMATCH, "; ".join(faults))
-    return seen if ring_ff is not None else _doubt(seen, None, "the skin is not in the field of view")
+        return _suspected(seen, Reason.DIXON_SCALE_MISMATCH, "; ".join(faults))
+    return seen if subcutaneous_ff is not None else _suspected(seen, None, "the skin is not in the field of view")
 
 
-def _doubt(seen: Finding, reason: Reason | None, detail: str) -> Finding:
+def _suspected(seen: Finding, reason: Reason | None, detail: str) -> Finding:
     return replace(seen, reason=reason, detail=detail)
 
 
-def _tissue_faults(trunk: Trunk, ring_ff: float | None, min_ring_ff_frac: float) -> list[str]:
+def _tissue_faults(trunk: Trunk, subcutaneous_ff: float | None, min_subcutaneous_ff: float) -> list[str]:
     """Compare the fat fraction of some tissues with what everybody has."""
-    if ring_ff is None:
+    if subcutaneous_ff is None:
         return []
     faults = []
-    if ring_ff < min_ring_ff_frac:
-        faults.append(f"fat fraction {ring_ff:.2f} under the skin")
+    if subcutaneous_ff < min_subcutaneous_ff:
+        faults.append(f"fat fraction {subcutaneous_ff:.2f} under the skin")
     if trunk.deep.sum() >= MIN_VOXELS and (inside := float(np.median(trunk.fat_frac[trunk.deep]))) > MAX_DEEP_FF_FRAC:
         faults.append(f"fat fraction {inside:.2f} deep inside")
     if (share := float((trunk.fat_frac[trunk.body] < LEAN_FF_FRAC).mean())) < MIN_WATER_SHARE:

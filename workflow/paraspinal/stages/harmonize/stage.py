@@ -41,10 +41,10 @@ def harmonize_session(rows: list[Row], work: Work) -> list[Row]:
     for found in dixon_sets(dixon):
         scan = _dixon_scan(found)
         scans += guarded(lambda scan=scan, found=found: [_checked(scan, found, work)], [scan])  # type: ignore[misc]
-    return [{**scan, "seeks_own_levels": seeks_own_levels(scan, scans)} for scan in scans]
+    return [{**scan, "levels_from_same_image": levels_from_same_image(scan, scans)} for scan in scans]
 
 
-def seeks_own_levels(scan: Row, scans: list[Row]) -> bool | None:
+def levels_from_same_image(scan: Row, scans: list[Row]) -> bool | None:
     """Whether a muscle scan has to find its vertebrae itself, and its slices lie close enough to show them."""
     if scan["role"] != MUSCLES:
         return None
@@ -89,7 +89,7 @@ def _role(row: Row) -> tuple[str, Reason | None, str]:
     return NO_ROLE, Reason.WRONG_PLANE, f"{plane.value} slices show neither cross-sections nor levels"
 
 
-def _doubt(scan: Row, reason: Reason, detail: str) -> Row:
+def _warned(scan: Row, reason: Reason, detail: str) -> Row:
     """Withhold the fat infiltration of a scan for a reason; its size is measured all the same."""
     scan["fi_reason_code"] = reason.value
     if Status(scan["status"]).is_usable:
@@ -106,7 +106,7 @@ def _single(row: Row) -> Row:
         if scan["role"] == SPINE:
             scan["fi_reason_code"] = Reason.SEQ_UNKNOWN.value  # levels need no contrast class: nothing to warn of
         else:
-            _doubt(scan, Reason.SEQ_UNKNOWN, row["sequence_evidence"] or "the contrast is not known")
+            _warned(scan, Reason.SEQ_UNKNOWN, row["sequence_evidence"] or "the contrast is not known")
     return scan
 
 
@@ -127,7 +127,7 @@ def _checked(scan: Row, found: DixonSet, work: Work) -> Row:
     """Check the parts of a Dixon scan against each other; may read images."""
     main, parts = found.primary, found.parts
     if strays := [part.value for part, row in parts.items() if not is_one_grid(row, main)]:
-        return _doubt(
+        return _warned(
             scan, Reason.DIXON_GRID_MISMATCH, f"{', '.join(strays)} on another grid than {main['dixon_part']}"
         )
     images = {part: array_of(read_image(work.image_path(row["image_path"]))) for part, row in parts.items()}
@@ -138,7 +138,7 @@ def _checked(scan: Row, found: DixonSet, work: Work) -> Row:
     if absent := [part for part in (DixonPart.WATER, DixonPart.FAT) if part not in images]:
         if map_frac is not None:
             return scan
-        return _doubt(scan, Reason.DIXON_INCOMPLETE, _absence(absent, found))
+        return _warned(scan, Reason.DIXON_INCOMPLETE, _absence(absent, found))
     scan["dixon_water_scale"] = scan["dixon_fat_scale"] = 1.0  # rescale slopes are already applied to the images
     pair = Pair(
         images[DixonPart.WATER],
@@ -152,9 +152,9 @@ def _checked(scan: Row, found: DixonSet, work: Work) -> Row:
         main["repetition_time_ms"],
         main["flip_angle_deg"],
     )
-    finding = check_pair(pair, work.settings.measure.min_ring_ff_frac)
+    finding = check_pair(pair, work.settings.measure.min_subcutaneous_ff)
     scan |= finding.columns
-    return _doubt(scan, finding.reason, finding.detail) if finding.reason else scan
+    return _warned(scan, finding.reason, finding.detail) if finding.reason else scan
 
 
 def _absence(absent: list[DixonPart], found: DixonSet) -> str:
@@ -167,7 +167,7 @@ def _absence(absent: list[DixonPart], found: DixonSet) -> str:
 
 
 def _parameters(settings: Settings) -> dict[str, float]:
-    return {"min_ring_ff_frac": settings.measure.min_ring_ff_frac}
+    return {"min_subcutaneous_ff": settings.measure.min_subcutaneous_ff}
 
 
 STAGE = Stage(

@@ -21,13 +21,13 @@ _AGE_UNITS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 def stack_row(stack: Stack, visit: Visit, identity: Identity) -> Row:
     """Describe a stack in the columns of the inventory; nothing of the header's free text gets in.
 
-    Where it is in doubt whose visit it is, it is nobody's.
+    Where headers contradict each other about whose visit it is, it is unassigned.
     """
     values = stack.values
     grid = stack.grid
     series = str(values.get("series_uid") or values.get("series") or "")
     place = series or str(min(stack.paths), "utf-8", "surrogateescape")
-    is_known = bool(visit.person) and not visit.doubt
+    is_known = bool(visit.person) and not visit.conflict
     subject = identity.subject(visit.person) if is_known else None
     session = identity.session(visit.person, visit.label) if is_known else None
     return {

@@ -20,8 +20,8 @@ from paraspinal.stages.ingest.inventory import short_stacks
 from paraspinal.stages.ingest.output import cohort_id, private_folder, write_if_changed, write_index
 from paraspinal.stages.ingest.progress import shown_in
 from paraspinal.stages.ingest.reading.header_pass import Report
-from paraspinal.stages.ingest.stacking.collect_stacks import stocktake
-from paraspinal.stages.ingest.stacking.stack_store import Stock
+from paraspinal.stages.ingest.stacking.collect_stacks import collect_stacks
+from paraspinal.stages.ingest.stacking.stack_store import StackStore
 
 log = logging.getLogger(__name__)
 
@@ -55,15 +55,15 @@ def ingest(settings: Settings) -> IngestSummary:
     """
     started = time.monotonic()
     results = settings.out_path
-    with shown_in(results) as report, stocktake(settings, report) as (stock, tally):
+    with shown_in(results) as report, collect_stacks(settings, report) as (store, tally):
         registry = Registry.read(results)
-        sessions = stock.sessions()
+        sessions = store.sessions()
         _check_same_cohort(set(registry.shards), sessions)
         dealt = registry.deal(sessions, settings.shard_size)
-        rewritten = _write(settings, stock, dealt, sessions)
+        rewritten = _write(settings, store, dealt, sessions)
         _write_facts(settings, {subject for subject, _ in dealt.shards})
         dealt.write(results)
-        statuses = stock.statuses()
+        statuses = store.statuses()
     summary = IngestSummary(
         n_files=tally.n_files,
         n_read=tally.n_read,
@@ -84,8 +84,8 @@ def take_inventory(settings: Settings, report: Report) -> list[Row]:
 
     What is read is kept in the private folder, so that a run which follows does not read it again.
     """
-    with stocktake(settings, report) as (stock, _):
-        return list(_inventory(stock, {}))
+    with collect_stacks(settings, report) as (store, _):
+        return list(_inventory(store, {}))
 
 
 def _check_same_cohort(known: set[Session], found: set[Session]) -> None:
@@ -101,10 +101,10 @@ def _check_same_cohort(known: set[Session], found: set[Session]) -> None:
         )
 
 
-def _inventory(stock: Stock, shards: Mapping[Session, int]) -> Iterator[Row]:
+def _inventory(store: StackStore, shards: Mapping[Session, int]) -> Iterator[Row]:
     """Yield the rows of the inventory; what only the whole cohort shows is noted here and not in the shards."""
-    short = short_stacks(stock.rows())
-    for row in stock.rows():
+    short = short_stacks(store.rows())
+    for row in store.rows():
         shard = shards.get((row["subject"], row["session"]))
         yield {**row, **short.get(row["stack_id"], {}), "shard": shard, "decided_by": "ingest"}
 
@@ -120,7 +120,7 @@ def _write_facts(settings: Settings, subjects: set[str]) -> None:
     write_if_changed(settings.out_path / SHEET_FACTS_PATH, COVARIATES, [facts])
 
 
-def _write(settings: Settings, stock: Stock, registry: Registry, sessions: set[Session]) -> tuple[int, ...]:
+def _write(settings: Settings, store: StackStore, registry: Registry, sessions: set[Session]) -> tuple[int, ...]:
     results = settings.out_path
     private = private_folder(settings.private_path, cohort_id(results))
     by_shard: dict[int, list[Session]] = {shard: [] for shard in registry.shard_numbers}
@@ -128,12 +128,12 @@ def _write(settings: Settings, stock: Stock, registry: Registry, sessions: set[S
         by_shard[registry.shards[session]].append(session)
     rewritten = []
     for shard, members in by_shard.items():
-        rows = [row for session in members for row in stock.rows(session)]
-        index = sorted((row["stack_id"], row["source"], stock.slices(row["stack_id"])) for row in rows)
+        rows = [row for session in members for row in store.rows(session)]
+        index = sorted((row["stack_id"], row["source"], store.slices(row["stack_id"])) for row in rows)
         write_index(private, shard, index)
         plain = [{name: row.get(name) for name in SESSION_STACKS.names} for row in rows]
         if write_if_changed(shard_path(results, "ingest", shard), SESSION_STACKS, [plain]):
             rewritten.append(shard)
-    inventory = _inventory(stock, registry.shards)
+    inventory = _inventory(store, registry.shards)
     write_if_changed(results / INVENTORY_PATH, INVENTORY, iter(lambda: list(islice(inventory, BATCH_ROWS)), []))
     return tuple(rewritten)

@@ -117,11 +117,13 @@ def _block_slab(stack: Stack, vertebrae: Sequence[Vertebra]) -> list[Slab]:
     top, bottom = vertebra_ends(stack, inside[0]), vertebra_ends(stack, inside[-1])
     covered = None if top is None or bottom is None else stack.slab(top[0], bottom[1])
     axis = mean_axis([p for v in inside for p in v.plates])
-    trust = least_confidence(inside)
-    slabs = [slab_of(stack, block.name, LevelScheme.SLICE_BLOCK, covered, trust, axis)]
+    confidence = least_confidence(inside)
+    slabs = [slab_of(stack, block.name, LevelScheme.SLICE_BLOCK, covered, confidence, axis)]
     planes = _outer_planes(inside)
     if covered is not None and planes is not None:
-        slabs.append({**slab_of(stack, block.name, LevelScheme.PLANE_BLOCK, covered, trust, axis), "planes_mm": planes})
+        slabs.append(
+            {**slab_of(stack, block.name, LevelScheme.PLANE_BLOCK, covered, confidence, axis), "planes_mm": planes}
+        )
     return slabs
 
 

@@ -11,7 +11,7 @@ from paraspinal.core.vocab import LevelNumbering, LevelScheme
 from paraspinal.stages.levels.assign import Covered, Slab, slab_of, stack_slab
 from paraspinal.stages.levels.slabs import Stack
 
-TRUST = 1.0
+CONFIDENCE = 1.0
 """Confidence in what a person set."""
 
 MISSED_RATIO = 1.5
@@ -51,7 +51,7 @@ def _block(stack: Stack, said: HandLevels) -> list[Slab]:
 
 
 def _slab(stack: Stack, found: HandLevel, scheme: LevelScheme, covered: Covered) -> Slab:
-    return slab_of(stack, found.level, scheme, covered, TRUST)
+    return slab_of(stack, found.level, scheme, covered, CONFIDENCE)
 
 
 def renumbered(spine: Row, lowest: str) -> Row:

@@ -75,8 +75,8 @@ def discs_of(vertebrae: Sequence[Vertebra]) -> list[Disc]:
         normal = mean_axis([upper.inferior, lower.superior])
         point = (upper.inferior.point_mm + lower.superior.point_mm) / 2
         if normal is not None:
-            plane, trust = Plane(point, normal), least_confidence([upper, lower])
-            discs.append(Disc(level.name, plane, upper.disc_area_mm2, trust))
+            plane, confidence = Plane(point, normal), least_confidence([upper, lower])
+            discs.append(Disc(level.name, plane, upper.disc_area_mm2, confidence))
     return discs
 
 
@@ -133,6 +133,6 @@ def why_none(scan: Row, rows: Sequence[Row]) -> str:
 
 def _preference(row: Row) -> tuple[int, bool, int, float, str]:
     vertebrae = vertebrae_of(row)
-    trust = float(np.mean([v.confidence or 0.0 for v in vertebrae]))
+    confidence = float(np.mean([v.confidence or 0.0 for v in vertebrae]))
     rank = _NUMBERING_RANK[LevelNumbering(row["level_numbering"])]
-    return rank, row["role"] != "spine", -len(vertebrae), -trust, row["scan_id"]
+    return rank, row["role"] != "spine", -len(vertebrae), -confidence, row["scan_id"]

@@ -22,7 +22,7 @@ from paraspinal.core.settings import Settings
 from paraspinal.core.vocab import LevelNumbering, LevelScheme, LevelSource, Muscle, Reason, Side, Status
 from paraspinal.stages.measure.fat.marrow import SOUND_FRAC
 from paraspinal.stages.measure.fat.profile import FatMethod, FatProfile, Shares, no_fat, profile_of
-from paraspinal.stages.measure.outline_disagreement import level_doubt, slice_doubts
+from paraspinal.stages.measure.outline_disagreement import level_disagreement, slice_disagreement
 from paraspinal.stages.measure.regions import Region, regions_of
 from paraspinal.stages.measure.scan import BRIGHTNESS_SEQUENCES, LabelMap, fat_methods, marrow_of
 from paraspinal.stages.measure.size.between import Block, size_between
@@ -47,7 +47,7 @@ def measure(row: Row, work: Work) -> Row:
     row = _judged_by_marrow(row, marrow_of(row, work, grid))
     methods, reason = fat_methods(row, work, label_map, regions)
     profiles = _profiles(methods, regions, lambda region: None)
-    doubts = slice_doubts(row, grid)
+    disagreement = slice_disagreement(row, grid)
     slabs = row["slabs"] or []
     slices = Slices(
         spacing_mm=grid.spacing_mm[2],
@@ -69,9 +69,9 @@ def measure(row: Row, work: Work) -> Row:
         _add_asymmetry(sizes)
         for (muscle, side), size in sizes.items():
             code = codes[muscle, side]
-            doubt = level_doubt(doubts.get(code), slab_weights, regions[code].area_mm2)
+            outline_disagreement = level_disagreement(disagreement.get(code), slab_weights, regions[code].area_mm2)
             base = {**_origin(row, slab), **size, "muscle": muscle.value, "side": side.value}
-            base["outline_disagreement"] = doubt
+            base["outline_disagreement"] = outline_disagreement
             metrics += [{**base, **fat} for fat in _fat(weights, size, here[code], reason)]
     return {**row, "metrics": metrics, "areas": _areas(regions), **_state(row, missing)}
 

@@ -1,4 +1,4 @@
-"""Flags from what the stages before recorded: states, levels, measures and uncertainty."""
+"""Flags from what the stages before recorded: states, levels, measures and disagreement."""
 
 from __future__ import annotations
 
@@ -157,19 +157,19 @@ def _implausible_fat(metric: Row) -> Iterator[Flag]:
         yield Flag(Light.AMBER, Reason.OUTLIER, detail, muscle, Side(metric["side"]), metric["level"])
 
 
-def flags_of_uncertainty(row: Row) -> Iterator[Flag]:
+def flags_of_disagreement(row: Row) -> Iterator[Flag]:
     """Flag muscles whose outline the model itself is unsure of."""
     labels = {label.code: label for label in all_labels()}
-    for found in row["uncertainty"] or []:
+    for found in row["label_disagreement"] or []:
         label = labels[found["label"]]
-        doubts = []
+        beyond = []
         if (found["entropy"] or 0.0) > MAX_ENTROPY:
-            doubts.append(f"entropy {found['entropy']:.2f}, limit {MAX_ENTROPY:g}")
+            beyond.append(f"entropy {found['entropy']:.2f}, limit {MAX_ENTROPY:g}")
         if (found["flip_disagreement"] or 0.0) > MAX_FLIP_DISAGREEMENT:
-            doubts.append(f"mirrored disagreement {found['flip_disagreement']:.2f}, limit {MAX_FLIP_DISAGREEMENT:g}")
-        if doubts:
+            beyond.append(f"mirrored disagreement {found['flip_disagreement']:.2f}, limit {MAX_FLIP_DISAGREEMENT:g}")
+        if beyond:
             where = label.level if label.muscle is None else None
-            yield Flag(Light.AMBER, Reason.SEG_IMPLAUSIBLE, "; ".join(doubts), label.muscle, label.side, where)
+            yield Flag(Light.AMBER, Reason.SEG_IMPLAUSIBLE, "; ".join(beyond), label.muscle, label.side, where)
 
 
 def _without_methods(metrics: list[Row]) -> list[Row]:

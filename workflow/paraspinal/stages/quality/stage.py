@@ -22,10 +22,10 @@ from paraspinal.core.vocab import Light, Status
 from paraspinal.stages.quality.assess import (
     PLAUSIBILITY,
     flags_of_curve,
+    flags_of_disagreement,
     flags_of_levels,
     flags_of_measures,
     flags_of_state,
-    flags_of_uncertainty,
 )
 from paraspinal.stages.quality.flags import Flag, flag_rows, worst
 from paraspinal.stages.quality.overlay import draw, panels_of
@@ -55,7 +55,7 @@ def _judged(row: Row, spine: Row | None, kept: Row, work: Work) -> list[Row]:
         flags += [
             *flags_of_levels(row, work.settings.levels.max_shift_mm),
             *flags_of_measures(row, settings),
-            *flags_of_uncertainty(row),
+            *flags_of_disagreement(row),
         ]
         if spine is not None:
             flags += flags_of_curve(spine)

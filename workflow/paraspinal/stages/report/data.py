@@ -32,7 +32,7 @@ _METRIC_COLUMNS = [
 class Cohort:
     """The tables of one results folder, one frame each, columns as declared in the schemas.
 
-    ``metrics`` holds only the columns the report uses, texts as categories, and ``visit_order``; ``trusted`` are its
+    ``metrics`` holds only the columns the report uses, texts as categories, and ``visit_order``; ``usable`` are its
     rows without those that a red flag of the quality table speaks about. ``measured`` are the keys of the scans with at
     least one cross-section.
     """
@@ -45,7 +45,7 @@ class Cohort:
     participants: pd.DataFrame
     dictionary: dict[str, Any]
     config: dict[str, Any]
-    trusted: pd.DataFrame
+    usable: pd.DataFrame
     measured: pd.MultiIndex
     sizes_given: dict[str, int]
     """How many rows of the metrics table hold a value, by column."""
@@ -71,7 +71,7 @@ def read_cohort(results: Path) -> Cohort:
         participants=read_table(PARTICIPANTS, tables),
         dictionary=_document(tables / "dictionary.json"),
         config=_document(results / "run_config.yaml"),
-        trusted=metrics[~flagged(metrics, quality, Light.RED)],
+        usable=metrics[~flagged(metrics, quality, Light.RED)],
         measured=pd.MultiIndex.from_frame(plain(has_size)),
         sizes_given=_values_given(tables / f"{METRICS.name}.parquet"),
     )

@@ -191,7 +191,7 @@ def _plain_unit(column: Column) -> str:
 
 def _fat(cohort: Cohort, flow: Flow) -> Section:
     used = [m for m in FiMethod if m in set(cohort.metrics.loc[cohort.metrics["fi"].notna(), "fi_method"])]
-    ring = cohort.config.get("measure", {}).get("min_ring_ff_frac")
+    ring = cohort.config.get("measure", {}).get("min_subcutaneous_ff")
     missing = cohort.metrics.loc[cohort.metrics["fi"].isna(), "fi_reason_code"].astype("str").fillna("").value_counts()
     ordered = sorted(missing.items(), key=lambda item: (-item[1], item[0]))
     withheld = [Share(str(code), reason_text(str(code)), int(n)) for code, n in ordered]
@@ -224,7 +224,7 @@ def _quality(cohort: Cohort) -> Section:
     )
     text = (
         f"Every scan was judged by rules: {lights}. Values under a red flag "
-        f"({len(cohort.metrics) - len(cohort.trusted):,} rows) are left out of every summary and stay in the tables."
+        f"({len(cohort.metrics) - len(cohort.usable):,} rows) are left out of every summary and stay in the tables."
     )
     return Section("Quality", (text,), (Grid("Flags", ("Light", "Reason", "Scans"), rows),) if rows else ())
 

@@ -83,7 +83,7 @@ class Change:
 
 def schemes(cohort: Cohort) -> tuple[SchemeView, ...]:
     """Summarise every level scheme that has a size; schemes in the order of the words."""
-    found = cohort.trusted
+    found = cohort.usable
     levels = found["level"] if STACK in found["level"].cat.categories else found["level"].cat.add_categories([STACK])
     found = found.assign(level=levels.fillna(STACK))
     present = set(found.loc[found["acsa_mm2"].notna(), "level_scheme"])
@@ -140,7 +140,7 @@ def summarise(values: pd.Series, by: list[str]) -> dict[tuple[str, ...], Spread]
 
 def sides(cohort: Cohort) -> dict[Muscle, tuple[tuple[float, float], ...]]:
     """Pair left and right cross-section (mm2) per person: the mean over the levels that have both."""
-    rows = cohort.trusted[cohort.trusted["level_scheme"].isin(PAIRED_SCHEMES)]
+    rows = cohort.usable[cohort.usable["level_scheme"].isin(PAIRED_SCHEMES)]
     values = person_values(sizes(rows), ["muscle", "level_scheme", "level", "side"], "acsa_mm2").unstack("side")
     if not {Side.LEFT, Side.RIGHT} <= set(values):
         return {}
@@ -155,7 +155,7 @@ def change(cohort: Cohort) -> Change:
     A person's change is the mean over the levels and sequences measured at both visits: percent of the first
     value for size, percentage points for fat infiltration (per method).
     """
-    rows = cohort.trusted[cohort.trusted["level_scheme"].isin(PAIRED_SCHEMES)]
+    rows = cohort.usable[cohort.usable["level_scheme"].isin(PAIRED_SCHEMES)]
     unit = ["muscle", "side", "sequence", "level_scheme", "level"]
     size = _ends(sizes(rows), unit, "acsa_mm2")
     size_pct = (100 * (size["last"] - size["first"]) / size["first"]).groupby(["muscle", "side", "subject"]).mean()

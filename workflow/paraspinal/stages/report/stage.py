@@ -71,7 +71,7 @@ def render(cohort: Cohort, results: Path, found: Flow, text: Sequence[Section], 
         pairs=_pair_panels(cohort),
         change=changes,
         change_figure=_change_figure(changes),
-        untrusted=len(cohort.metrics) - len(cohort.trusted),
+        left_out=len(cohort.metrics) - len(cohort.usable),
         lights={
             "Sequence": light_counts(scans, scans["sequence"].map(SEQUENCES)),
             "Site (pseudonym)": light_counts(scans, scans["site"]),

@@ -55,22 +55,22 @@ def _muscles(row: Row, work: Work) -> Row:
         raise DataError(Reason.SEG_EMPTY, "no muscle was found")
     if result.objection:
         raise DataError(Reason.SEG_IMPLAUSIBLE, result.objection)
-    uncertainty = [
+    disagreement = [
         {
             "label": code,
             "entropy": entropy,
             "flip_disagreement": result.flip_disagreement.get(code),
             "slice_disagreement": result.slice_disagreement.get(code),
         }
-        for code, entropy in sorted(result.uncertainty.items())
+        for code, entropy in sorted(result.entropy.items())
     ]
     state: Row = {}
     if missing and row["status"] == Status.OK.value:
         detail = f"{len(missing)} of {len(muscle_labels())} muscles not found"
         state = {"status": Status.WARN.value, "reason_code": Reason.SEG_PARTIAL.value, "detail": detail}
-    own = _own_levels(row, result.label_map, work) if row["seeks_own_levels"] else {}
+    own = _own_levels(row, result.label_map, work) if row["levels_from_same_image"] else {}
     saved = _saved(row, result.label_map, "muscles", segmenter.model, work)
-    return row | saved | {"uncertainty": uncertainty} | own | state
+    return row | saved | {"label_disagreement": disagreement} | own | state
 
 
 def _own_levels(row: Row, muscles: sitk.Image, work: Work) -> Row:
@@ -91,7 +91,7 @@ def _spine(row: Row, work: Work) -> Row:
     return (
         row
         | _saved(row, result.label_map, "spine", segmenter.model, work)
-        | {"uncertainty": [{"label": code, "entropy": value} for code, value in sorted(result.uncertainty.items())]}
+        | {"label_disagreement": [{"label": code, "entropy": value} for code, value in sorted(result.entropy.items())]}
         | _found_levels(result)
     )
 
@@ -150,7 +150,7 @@ def _load(load_model: Any, identifier: str, settings: Settings) -> Any:
 
 def _narrow(recipe: Activity, rows: list[Row], _: Settings) -> Activity:
     """A muscle scan depends on the spine model too where its vertebrae are looked for in itself."""
-    roles = {row["role"] for row in rows} | {"spine" for row in rows if row["seeks_own_levels"]}
+    roles = {row["role"] for row in rows} | {"spine" for row in rows if row["levels_from_same_image"]}
     return replace(recipe, models={role: sha256 for role, sha256 in recipe.models.items() if role in roles})
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from paraspinal.models.input.spine_input import PIXEL_MM, Field
 from paraspinal.models.synthesis.spine.scene import Tissue
-from paraspinal.models.synthesis.spine.view import HEATMAP_NAMES, SHAPE, Picture, smooth_noise
+from paraspinal.models.synthesis.spine.view import HEATMAP_NAMES, SHAPE, Picture, value_noise
 from paraspinal.vertebrae.bodies import Floats
 
 INSIDE = (
@@ -25,7 +25,7 @@ SHARES = (0.25, 0.25, 0.1, 0.08, 0.1, 0.1, 0.07, 0.05)
 def foreign_picture(rng: np.random.Generator, value: Field, noise: Field) -> Picture:
     """Draw a body part that is no spine: an outline filled with up to fifteen rounded shapes, bones with a rim."""
     rows, cols = np.meshgrid(*(PIXEL_MM * (np.arange(n) - n / 2) for n in SHAPE), indexing="ij")
-    z, y = (field.ravel() + 4.0 * smooth_noise(rng, 25).ravel() for field in (rows, cols))
+    z, y = (field.ravel() + 4.0 * value_noise(rng, 25).ravel() for field in (rows, cols))
     reach = np.array([rng.uniform(50, 200), rng.uniform(40, 110)])
     outline = _blob(z, y, np.zeros(2), reach, rng.uniform(2, 6), rng.normal(0, 0.15))
     image = np.where(outline < 0, value[Tissue.FAT], value[Tissue.AIR]).astype(np.float32)

@@ -23,7 +23,7 @@ from paraspinal.models.synthesis.spine.view import (
     centre_heatmaps,
     place,
     slice_positions,
-    smooth_noise,
+    value_noise,
 )
 from paraspinal.models.training.task import Sample
 
@@ -194,13 +194,13 @@ class SpineTask:
     def sample(self, rng: np.random.Generator) -> Sample:
         """Draw one sample: inputs (4, 160, 112), classes (160, 112), heatmaps (3, 160, 112)."""
         value = draw_intensities(rng, self.family)
-        noise = np.stack([smooth_noise(rng, cell).ravel() for cell in (3, 8, 30)])
+        noise = np.stack([value_noise(rng, cell).ravel() for cell in (3, 8, 30)])
         draw = phantom_picture if rng.random() < self.phantom_share else _painted_picture
         picture = draw(rng, value, noise, self.use)
         view = picture.view
         classes = np.where(view, picture.classes.reshape(SHAPE), 0)
         heatmaps = np.where(view, picture.heatmaps.reshape(-1, *SHAPE), np.float32(0)).astype(np.float32)
-        stack = degrade(rng, picture.image.reshape(-1, *SHAPE), picture.depth_mm.reshape(SHAPE), view, self.use)
+        stack = scan_slices(rng, picture.image.reshape(-1, *SHAPE), picture.depth_mm.reshape(SHAPE), view, self.use)
         if rng.random() < LAST_SLICE_SHARE and SpineIngredient.EDGE_SLICES in self.use:
             stack[rng.choice([0, 2])] = 0.0
         return network_inputs(stack, [1])[0], classes.astype(np.int64), heatmaps
@@ -243,7 +243,7 @@ def draw_intensities(rng: np.random.Generator, family: str | None = None) -> Fie
     return value
 
 
-def degrade(
+def scan_slices(
     rng: np.random.Generator,
     stack: Field,
     depth_mm: Field,
@@ -281,7 +281,7 @@ def _shade(rng: np.random.Generator, stack: Field, depth_mm: Field) -> Field:
     if rng.random() < 0.5:  # surface coil behind the back
         stack = stack * np.exp(np.clip(depth_mm - 40, -200, 40) / rng.uniform(40, 250)).astype(np.float32)
     field = rng.normal(0, 0.35) * rows + rng.normal(0, 0.5) * cols + rng.normal(0, 0.25) * rows**2
-    field = field + 0.12 * rng.random() * smooth_noise(rng, 40)
+    field = field + 0.12 * rng.random() * value_noise(rng, 40)
     stack = stack * np.exp(field).astype(np.float32)
     if rng.random() < 0.3:  # saturation band before the column
         edge = -rng.uniform(38, 75)

@@ -70,8 +70,8 @@ def place(
     y = (cols - first_col - wide * rng.uniform(0.3, 0.72)) * scale[1]
     angle = rng.normal(0, np.radians(5))
     warp = rng.uniform(0, 2.0)
-    turned_y = y * np.cos(angle) + z * np.sin(angle) + warp * smooth_noise(rng, 20) + rng.normal(0, 6)
-    turned_z = z * np.cos(angle) - y * np.sin(angle) + warp * smooth_noise(rng, 20) + floor
+    turned_y = y * np.cos(angle) + z * np.sin(angle) + warp * value_noise(rng, 20) + rng.normal(0, 6)
+    turned_z = z * np.cos(angle) - y * np.sin(angle) + warp * value_noise(rng, 20) + floor
     return np.stack([turned_y.ravel(), turned_z.ravel()], axis=1).astype(np.float32), view
 
 
@@ -104,7 +104,7 @@ def centre_heatmaps(
     return np.stack([gaussians(points_mm, lateral_mm, group) for group in groups])
 
 
-def smooth_noise(rng: np.random.Generator, cell_px: int) -> Field:
+def value_noise(rng: np.random.Generator, cell_px: int) -> Field:
     """Return a field (H, W) of about unit variance whose grains are `cell_px` pixels wide."""
     rows, cols = (n // cell_px + 3 for n in SHAPE)
     coarse = rng.standard_normal((rows, cols)).astype(np.float32)

@@ -40,7 +40,7 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True)
 class Visit:
-    """One person's visit. Where several persons come into question ``doubt`` says why, and it is nobody's.
+    """One person's visit. Where several persons come into question ``conflict`` says why, and it is unassigned.
 
     ``study`` and ``day`` (a day number) are what the header states. Not to leave this process.
     """
@@ -49,7 +49,7 @@ class Visit:
     label: str
     study: str = ""
     day: int | None = None
-    doubt: str = ""
+    conflict: str = ""
 
     @property
     def is_parted(self) -> bool:
@@ -115,8 +115,8 @@ def _merge(claims: Iterable[Claim]) -> Claim:
     return Claim(*(max(column) for column in zip(*claims, strict=True)))
 
 
-class Who:
-    """Who is who in a whole input. Memory grows with its studies and patients, not with its files."""
+class SubjectResolver:
+    """Tells whose every file of an input is. Memory grows with its studies and patients, not with its files."""
 
     def __init__(self, files: Iterable[tuple[bytes, Values]], sheet: PeopleSheet) -> None:
         """Gather the claims of DICOM files, but for those the sheet names a person for."""
@@ -138,7 +138,7 @@ class Who:
         """Part the files of one series by person, visit and study.
 
         Several persons are parted only where the sheet names one for every file. Else all files stay together as a
-        visit of nobody.
+        visit that is unassigned.
         """
         study, date = (_only(record.values.get(name) for _, record in files) for name in ("study_uid", "study_date"))
         parts: dict[Visit, Files] = {}
@@ -151,31 +151,31 @@ class Who:
             )
             row = self._sheet.row_of(path, values)
             n_named += row is not None
-            person, doubt = (row.person, "") if row else self._person(path, values)
-            visit = _visit(person, doubt, row.visit if row else "", values)
+            person, conflict = (row.person, "") if row else self._person(path, values)
+            visit = _visit(person, conflict, row.visit if row else "", values)
             parts.setdefault(visit, []).append((path, record))
         n_persons = len({visit.person for visit in parts})
         if n_persons == 1 or n_named == len(files):
             return sorted(parts.items(), key=lambda part: repr(part[0]))
         named = f", {n_named} of {len(files)} files are named by the people sheet" if n_named else ""
-        return [(Visit("", "", study, doubt=f"{n_persons} persons share this series{named}"), files)]
+        return [(Visit("", "", study, conflict=f"{n_persons} persons share this series{named}"), files)]
 
     def _person(self, path: bytes, values: Values) -> tuple[str, str]:
-        """Say whose image it is by the best the header offers, never nothing, and why that is in doubt if it is."""
+        """Say whose image it is by the best the header offers, never nothing, and what contradicts it."""
         if values.get("person"):
             return str(values["person"]), ""
         claim, unit = claim_of(values), _unit(values)
         merged = self._units.get(unit, claim)
         if merged and not _is_several((claim, merged)):
             claim = merged
-        doubt = "" if merged else "several persons share its study"
+        conflict = "" if merged else "several persons share its study"
         if claim.patient_id:
-            return claim.patient_id, doubt or (
+            return claim.patient_id, conflict or (
                 "several persons bear its ID" if claim.patient_id in self._mixed_ids else ""
             )
         if claim.name:
-            return f"name|{claim.name}|{claim.birth_date}", doubt
-        return f"study|{unit}" if unit else "folder|" + os.fsdecode(archives.folder_of(path)), doubt
+            return f"name|{claim.name}|{claim.birth_date}", conflict
+        return f"study|{unit}" if unit else "folder|" + os.fsdecode(archives.folder_of(path)), conflict
 
 
 def _only(found: Iterable[object]) -> str:
@@ -184,8 +184,8 @@ def _only(found: Iterable[object]) -> str:
     return kinds.pop() if len(kinds) == 1 else ""
 
 
-def _visit(person: str, doubt: str, label: str, values: Values) -> Visit:
+def _visit(person: str, conflict: str, label: str, values: Values) -> Visit:
     """A visit is what the sheet calls so, or a study date, or a study."""
     day, study = day_of(values["study_date"]), str(values["study_uid"])
     date = datetime.date.fromordinal(day).strftime("%Y%m%d") if day else ""
-    return Visit(person, label or str(values.get("visit", "")) or date or study or "1", study, day, doubt)
+    return Visit(person, label or str(values.get("visit", "")) or date or study or "1", study, day, conflict)

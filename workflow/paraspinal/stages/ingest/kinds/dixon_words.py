@@ -29,7 +29,7 @@ def word_set(text: str) -> frozenset[str]:
 
 
 IMAGE_TYPE, FILE_NAME, FULL_WORD, SHORT_WORD, BARE_WORD, CONTRADICTED = 0.95, 0.8, 0.8, 0.7, 0.6, 0.6
-"""Trust in a part by what names it; a bare word stands in a text that names no Dixon method."""
+"""Confidence in a part by what names it; a bare word stands in a text that names no Dixon method."""
 
 _WORDS: dict[DixonPart, frozenset[str]] = {
     DixonPart.WATER: word_set("WATER WATER_IMAGE WATERONLY WATER_ONLY"),
@@ -105,7 +105,7 @@ _NAME_WORDS = {"water": DixonPart.WATER, "fat": DixonPart.FAT}
 _NO_PART_NAME = word_set("sat saturated sup supp suppressed no non without exc excitation frac fraction")
 
 Found = tuple[DixonPart, float, str]
-"""(part, trust, evidence)"""
+"""(part, confidence, evidence)"""
 
 
 def dixon_part(values: Values) -> Found | None:
@@ -166,10 +166,10 @@ def _by_text(values: Values) -> Found | None:
         text = _plain(values.get(source))
         if not text:
             continue
-        found, trust = _named(text, is_method, is_method or source == "name")
+        found, confidence = _named(text, is_method, is_method or source == "name")
         if found:
             evidence = "file name" if source == "name" else "series text"
-            return (found.pop(), trust, evidence) if len(found) == 1 else None
+            return (found.pop(), confidence, evidence) if len(found) == 1 else None
     return None
 
 

@@ -13,7 +13,7 @@ from paraspinal.stages.ingest.kinds.timing import T2STAR_TE_MS, phase_by_echo
 from paraspinal.stages.ingest.reading.record import Values
 
 ECHO_TIME, ECHO_TIME_AND_TEXT = 0.7, 0.85
-"""Trust in a part told by echo time and field, without and with a name that agrees."""
+"""Confidence in a part told by echo time and field, without and with a name that agrees."""
 SAME_TR_FRAC = 0.01
 """Repetition times of one acquisition differ by less than this share."""
 MANY_ECHOES = 3
@@ -83,6 +83,6 @@ def _pair(images: Sequence[EchoImage], pair: tuple[int, int]) -> list[tuple[int,
             return []
         agrees = before.part is part
         evidence = f"Dixon part by echo time {te:.2f} ms at {field:.2f} T{'; text agrees' if agrees else ''}"
-        trust = ECHO_TIME_AND_TEXT if agrees else ECHO_TIME
-        found.append((n, Contrast(Kind.DIXON, part, before.is_fat_suppressed, evidence, trust)))
+        confidence = ECHO_TIME_AND_TEXT if agrees else ECHO_TIME
+        found.append((n, Contrast(Kind.DIXON, part, before.is_fat_suppressed, evidence, confidence)))
     return found if {contrast.part for _, contrast in found} == set(_PHASES) else []

@@ -9,7 +9,7 @@ from paraspinal.stages.ingest.kinds.vendor import vendor_of
 from paraspinal.stages.ingest.reading.record import Values
 
 CODED, BY_TEXT = 0.9, 0.7
-"""Trust in what an image is not: by its type or its numbers, by its name."""
+"""Confidence in what an image is not: by its type or its numbers, by its name."""
 
 _PHASES = word_set("P PHASE PHASE_MAP REAL IMAGINARY R I R_FFE I_FFE R_SE I_SE R_IR I_IR SW_P_FFE") | {"PHASE MAP"}
 _MAPS = word_set(
@@ -41,7 +41,7 @@ _REFORMAT_TEXT = re.compile(r"(?<![a-z])(?:mpr|mip|minip|reformat\w*|reformation
 
 
 def not_anatomy(values: Values) -> tuple[str, float] | None:
-    """Say in our words what an image is that shows no plain anatomy, with the trust in it; None where it does."""
+    """Say in our words what an image is that shows no plain anatomy, with the confidence in it; None where it does."""
     kinds = kinds_of(values)
     component = str(values.get("component", "")).upper()
     if kinds & _PHASES or component in _COMPONENTS:

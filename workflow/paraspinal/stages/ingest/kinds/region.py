@@ -12,9 +12,9 @@ from paraspinal.core.vocab import BodyRegion
 from paraspinal.stages.ingest.reading.record import Values
 
 CODED, CODED_AND_TEXT, SERIES_TEXT, STUDY_TEXT, CONTRADICTED = 0.9, 0.95, 0.7, 0.6, 0.4
-"""Trust in a region by what it rests on; contradicted: code and text, or two words of the text, disagree."""
+"""Confidence in a region by what it rests on; contradicted: code and text, or two words of the text, disagree."""
 MIN_TO_EXCLUDE = 0.5
-"""Below this trust a region sets no image aside: technologists leave the body part of the last examination standing."""
+"""Below this confidence a region sets no image aside: technologists leave the last examination's body part standing."""
 
 _CODES = {
     # SNOMED CT and the older SNOMED RT codes of the anatomic regions in DICOM PS3.16, annex L.
@@ -84,7 +84,7 @@ _HELD = {
 
 @dataclass(frozen=True)
 class Region:
-    """Body region, what it rests on ("coded", "text", or the user's "override sheet") and the trust in it, 0 to 1."""
+    """Body region, what it rests on ("coded", "text", or "override sheet") and the confidence in it, 0 to 1."""
 
     region: BodyRegion
     evidence: str | None = None
@@ -99,9 +99,9 @@ class Region:
 def region_of(values: Values) -> Region:
     """Tell the body region of an image plane by its header values."""
     coded = _coded(values)
-    told, trust = _told(values)
+    told, confidence = _told(values)
     if coded is None:
-        return Region(BodyRegion.UNSTATED) if told is None else Region(told, "text", trust)
+        return Region(BodyRegion.UNSTATED) if told is None else Region(told, "text", confidence)
     if told is None:
         return Region(coded, "coded", CODED)
     return Region(coded, "coded", CODED_AND_TEXT if _agree(coded, told) else CONTRADICTED)

@@ -12,9 +12,9 @@ from paraspinal.stages.ingest.kinds.timing import is_inverted_without_time, sequ
 from paraspinal.stages.ingest.reading.record import Values
 
 CODE, TEXT_ONLY = 0.7, 0.5
-"""Trust in a class without numbers, by what it rests on."""
+"""Confidence in a class without numbers, by what it rests on."""
 AGREEMENT_GAIN, CONTRADICTION_COST = 0.15, 0.3
-"""What a name that agrees adds to the trust in a class by numbers, and one that contradicts takes away."""
+"""What a name that agrees adds to the confidence in a class by numbers, and one that contradicts takes away."""
 
 _TEXTS: tuple[tuple[str, Sequence], ...] = (
     (r"stir|tirm", Sequence.STIR),
@@ -72,8 +72,8 @@ def contrast_of(values: Values) -> Contrast:
     if other := not_anatomy(values):
         return Contrast(Sequence.OTHER, None, False, *other, is_anatomical=False)
     if found := dixon_part(values):
-        part, trust, evidence = found
-        return Contrast(Sequence.DIXON, part, False, f"Dixon part by {evidence}", trust)
+        part, confidence, evidence = found
+        return Contrast(Sequence.DIXON, part, False, f"Dixon part by {evidence}", confidence)
     text = _text(values)
     fatsup = _is_fat_suppressed(values, text)
     by_numbers = sequence_by_numbers(values, is_spectral=bool(_SPECTRAL_TEXT.search(text)))
@@ -86,15 +86,15 @@ def contrast_of(values: Values) -> Contrast:
         if is_inverted_without_time(values):
             evidence = f"inversion at an unstated time; {evidence}"
         return Contrast(told, None, fatsup or told is Sequence.STIR, evidence, CODE if by_code else TEXT_ONLY)
-    sequence, evidence, trust = by_numbers
+    sequence, evidence, confidence = by_numbers
     fatsup = fatsup or sequence is Sequence.STIR
     if told is None:
-        return Contrast(sequence, None, fatsup, evidence, trust)
+        return Contrast(sequence, None, fatsup, evidence, confidence)
     source = "code" if by_code else "text"
     if told is sequence or _is_one_thing(sequence, told, text):
-        return Contrast(sequence, None, fatsup, f"{evidence}; {source} agrees", round(trust + AGREEMENT_GAIN, 2))
-    trust = max(TEXT_ONLY, round(trust - CONTRADICTION_COST, 2))
-    return Contrast(sequence, None, fatsup, f"{evidence}; {source} says {told.value}", trust)
+        return Contrast(sequence, None, fatsup, f"{evidence}; {source} agrees", round(confidence + AGREEMENT_GAIN, 2))
+    confidence = max(TEXT_ONLY, round(confidence - CONTRADICTION_COST, 2))
+    return Contrast(sequence, None, fatsup, f"{evidence}; {source} says {told.value}", confidence)
 
 
 def _is_one_thing(sequence: Sequence, told: Sequence, text: str) -> bool:

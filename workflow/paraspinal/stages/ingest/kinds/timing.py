@@ -34,7 +34,7 @@ T2STAR_TE_MS = 12.0
 """Gradient echoes later than this show T2*, which is none of our classes."""
 
 NUMBERS, ASSUMED_NUMBERS = 0.8, 0.6
-"""Trust in a class by numbers; the lower where one of them (inversion, spoiling) is inferred, not stated."""
+"""Confidence in a class by numbers; the lower where one of them (inversion, spoiling) is inferred, not stated."""
 
 FAT_CYCLES_PER_MS_AND_T = 3.4e-6 * 42.577e3
 """Turns of fat against water spins: 3.4 ppm of 42.577 MHz/T; one turn takes 4.6 ms at 1.5 T, 2.3 ms at 3 T."""
@@ -42,7 +42,7 @@ PHASE_TOLERANCE = 0.15
 """An echo is in phase within this share of a turn of a whole number of turns, opposed within it of a half."""
 
 Found = tuple[Sequence, str, float]
-"""(class, evidence, trust)"""
+"""(class, evidence, confidence)"""
 
 
 def sequence_by_numbers(values: Values, is_spectral: bool = False) -> Found | None:
@@ -82,13 +82,13 @@ def _states_inversion(values: Values) -> bool:
     return "IR" in values.get("scanning_sequence", []) or str(values.get("is_inversion", "")).upper() == "YES"
 
 
-def _inverted(te: float, ti: float, timing: str, trust: float) -> Found | None:
+def _inverted(te: float, ti: float, timing: str, confidence: float) -> Found | None:
     if STIR_TI_MS[0] <= ti <= STIR_TI_MS[1]:
-        return Sequence.STIR, f"inversion at {ti:.0f} ms, {timing}", trust
+        return Sequence.STIR, f"inversion at {ti:.0f} ms, {timing}", confidence
     if ti >= FLAIR_TI_MS and te >= LONG_TE_MS:
-        return Sequence.FLAIR, f"inversion at {ti:.0f} ms, {timing}", trust
+        return Sequence.FLAIR, f"inversion at {ti:.0f} ms, {timing}", confidence
     if T1_TI_MS[0] <= ti <= T1_TI_MS[1] and te <= SHORT_TE_MS:
-        return Sequence.T1W, f"T1 inversion at {ti:.0f} ms, {timing}", trust
+        return Sequence.T1W, f"T1 inversion at {ti:.0f} ms, {timing}", confidence
     return None
 
 
@@ -124,11 +124,11 @@ def _gradient(values: Values, tr: float, te: float, ti: float | None, timing: st
     if is_balanced and flip >= BALANCED_FLIP_DEG:
         evidence = f"balanced gradient echo, {timing}, flip {flip:.0f}"
         return (Sequence.OTHER, evidence, NUMBERS) if "SS" in variant else None
-    kind, trust = ("spoiled ", NUMBERS) if is_spoiled else ("", ASSUMED_NUMBERS)
+    kind, confidence = ("spoiled ", NUMBERS) if is_spoiled else ("", ASSUMED_NUMBERS)
     if flip < LOW_FLIP_DEG and is_spoiled:
         return Sequence.PDW, f"gradient echo at low flip angle, {timing}, flip {flip:.0f}", NUMBERS
     if (tr <= SPOILED_TR_MS and flip >= LOW_FLIP_DEG) or (tr > SPOILED_TR_MS and flip >= HIGH_FLIP_DEG and is_spoiled):
-        return Sequence.T1W, f"{kind}gradient echo, {timing}, flip {flip:.0f}", trust
+        return Sequence.T1W, f"{kind}gradient echo, {timing}, flip {flip:.0f}", confidence
     return None
 
 

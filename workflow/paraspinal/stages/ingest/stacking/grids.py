@@ -77,10 +77,10 @@ def split(slices: list[Slice], is_identical: IsIdentical) -> list[Block]:
     """Split slices of one contrast and matrix into blocks; every slice ends up in exactly one of them."""
     blocks = []
     located = [s for s in slices if has_geometry(s)]
-    homeless = [s for s in slices if not has_geometry(s)] if len(located) < len(slices) else []
-    if homeless:
-        detail = f"{len(homeless)} of {len(slices)} slices without position and orientation"
-        blocks.append(Block(homeless).refused(Status.FAILED, Reason.NO_GEOMETRY, detail))
+    without_geometry = [s for s in slices if not has_geometry(s)] if len(located) < len(slices) else []
+    if without_geometry:
+        detail = f"{len(without_geometry)} of {len(slices)} slices without position and orientation"
+        blocks.append(Block(without_geometry).refused(Status.FAILED, Reason.NO_GEOMETRY, detail))
     flat = [s for s in located if not _has_spacing(s)]
     if flat:
         blocks.append(Block(flat).refused(Status.FAILED, Reason.BAD_SPACING, "pixel spacing missing or not positive"))

@@ -12,7 +12,7 @@ from paraspinal.stages.ingest.stacking.stacks import Stack
 
 MIN_SLICES = 2
 EXCLUDED_REASONS = frozenset({Reason.FOURD_UNEXPECTED, Reason.TOO_FEW_SLICES})
-"""Sound images that are none of ours, as against damaged ones."""
+"""Sound images that are not for this workflow, as against damaged ones."""
 
 
 def nifti_stack(path: bytes, record: FileRecord) -> Stack:

@@ -1,4 +1,4 @@
-"""The stacks of a whole input, on disk instead of in memory: what the looks across series ask for, and the rows."""
+"""The stacks of a whole input, on disk instead of in memory: what comparing series asks for, and the rows."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Only the order of the acquisitions leaves this file, not their times."""
 _SCHEMA = """
 create table stacks (
   stack_id text primary key, subject text, session text, day integer, second real, source text, series_id text,
-  status text, reason_code text, detail text, twins text, row text, slices text
+  status text, reason_code text, detail text, duplicate_key text, row text, slices text
 ) without rowid;
 create index by_session on stacks (subject, session);
-create index by_twins on stacks (twins) where twins is not null;
+create index by_duplicate_key on stacks (duplicate_key) where duplicate_key is not null;
 create table places (folder blob, stack_id text);
 create index by_folder on places (folder);
 """
@@ -51,11 +51,11 @@ class Piece(NamedTuple):
     pixel_sha256: str | None
 
 
-class Stock:
+class StackStore:
     """Rows of stacks with what must stay private of them: days, folders and files. One file, rebuilt by every run."""
 
     def __init__(self, path: Path) -> None:
-        """Begin an empty stock in a private file."""
+        """Begin an empty store in a private file."""
         path.unlink(missing_ok=True)
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
         self._path = path
@@ -70,14 +70,14 @@ class Stock:
         row: Row,
         stack: Stack | None = None,
         day: int | None = None,
-        twins: str | None = None,
+        duplicate_key: str | None = None,
         second: float | None = None,
     ) -> None:
         """Add the row of a stack; ``day`` and ``second`` (of the day) say when it was acquired.
 
-        ``twins`` is equal for stacks that may show the same.
+        ``duplicate_key`` is equal for stacks that may show the same.
 
-        Raises AssertionError when its id is taken, which would be a fault of ours.
+        Raises AssertionError when its id is taken, which would be a software error.
         """
         slices = [[os.fsdecode(p.path), p.frame, p.pixel_offset, p.pixel_sha256] for p in stack.slices] if stack else []
         values = (row["subject"], row["session"], day, second, row["source"], row.get("series_id"))
@@ -85,7 +85,7 @@ class Stock:
         try:
             self._db.execute(
                 "insert into stacks values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (row["stack_id"], *values, *decision, twins, json.dumps(row), json.dumps(slices)),
+                (row["stack_id"], *values, *decision, duplicate_key, json.dumps(row), json.dumps(slices)),
             )
         except sqlite3.IntegrityError:
             raise AssertionError("two stacks share an id") from None
@@ -100,10 +100,11 @@ class Stock:
             (status.value, reason.value, detail, stack_id),
         )
 
-    def twins(self) -> Iterator[list[str]]:
+    def duplicate_candidates(self) -> Iterator[list[str]]:
         """Yield the ids of stacks that may show the same, sorted."""
         found = self._db.execute(
-            "select json_group_array(stack_id) from stacks where twins is not null group by twins having count(*) > 1"
+            "select json_group_array(stack_id) from stacks where duplicate_key is not null"
+            " group by duplicate_key having count(*) > 1"
         ).fetchall()
         for (text,) in found:
             yield sorted(json.loads(text))
