@@ -111,17 +111,16 @@ def test_old_keys_are_taken_with_a_notice(tmp_path: Path, caplog: pytest.LogCapt
     assert not caplog.messages
 
 
-@pytest.mark.parametrize(("value", "code", "said"), [("0.3", 0, "is now called"), ("7", 1, "failure_limit.max_failed")])
-def test_old_keys_of_the_engines_command_line(tmp_path: Path, value: str, code: int, said: str) -> None:
+def test_old_keys_of_the_engines_command_line(tmp_path: Path) -> None:
     config = [f"input={tmp_path}", f"out={tmp_path / 'out'}", f"private_dir={tmp_path / 'private'}"]
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--dry-run", "ingest", "--config"]
     done = subprocess.run(
-        [*command, *config, f"breaker={{max_failed_frac: {value}}}"],
+        [*command, *config, "breaker={max_failed_frac: 7}"],
         env=os.environ | {"HOME": str(tmp_path)}, cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == code, done.stderr
+    assert done.returncode == 1
     assert done.stderr.count("breaker is now called failure_limit") == 1
-    assert said in done.stderr
+    assert "failure_limit.max_failed_frac" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "a: [", "just words"])
