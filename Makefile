@@ -12,7 +12,7 @@ UNTIDY := [ ]$$|^(<{7}|>{7})[ ]
 DATA   ?= $(or $(PARASPINAL_DATA),../shared/data)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-cuda demo run status test test-slurm check train evaluate benchmark clean
+.PHONY: help setup setup-cuda demo run status test test-slurm check docs train evaluate benchmark clean
 
 help: ## list the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -64,6 +64,9 @@ check: setup ## lint, format and types; the same as the hooks of .pre-commit-con
 	$(BIN)/snakemake --lint --snakefile workflow/Snakefile
 	$(BIN)/mypy
 	@git grep --no-index --exclude-standard -nIE '$(UNTIDY)'; test $$? = 1
+
+docs: setup ## draw docs/architecture.svg anew from the code
+	$(BIN)/python docs/draw_architecture.py
 
 train: setup ## rebuild the shipped weights from synthesis, or your own: make train SHEET=cohort.tsv [LABELS=values.tsv] [OUT=<folder>]
 ifdef SHEET
