@@ -21,7 +21,7 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from paraspinal.models.input.preprocess import SliceGrid
+from paraspinal.core.imaging.slice_grid import SliceGrid
 from paraspinal.models.network import NetworkSpec, UNet, build_network
 from paraspinal.models.synthesis.muscles.task import MuscleTask
 from paraspinal.models.synthesis.spine.task import SpineTask

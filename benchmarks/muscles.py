@@ -16,9 +16,9 @@ import leave_out
 import numpy as np
 from leave_out import EVERYTHING, answers, coarse_mask, coarsen, held_out, without
 
+from paraspinal.core.imaging.slice_grid import slice_grid
 from paraspinal.models.evaluation.muscles import DIXON_FOLDER, REFERENCE_CODES, read_dixon
 from paraspinal.models.input.normalise import input_channels
-from paraspinal.models.input.preprocess import slice_grid
 from paraspinal.models.network import UNet
 from paraspinal.models.synthesis.ingredients import Ingredient
 from paraspinal.models.synthesis.muscles.task import MUSCLE_CLASSES, MuscleTask

@@ -34,13 +34,13 @@ from measure import machine
 from paraspinal.cohort.running.runs import begin_run
 from paraspinal.core.imaging.geometry import Grid
 from paraspinal.core.imaging.images import read_image, write_image
+from paraspinal.core.imaging.slice_grid import MIN_SHAPE
 from paraspinal.core.records.registry import shard_path
 from paraspinal.core.records.schemas import HARMONIZE, SEGMENT
 from paraspinal.core.records.tables import Row
 from paraspinal.core.settings import load_settings, read_config
 from paraspinal.models import inference
 from paraspinal.models.evaluation.muscles import MUSCLES_MODEL
-from paraspinal.models.input.preprocess import MIN_SHAPE
 from paraspinal.phantom.anatomy import Anatomy, sample_parameters
 from paraspinal.phantom.contrast import CONTRASTS, QUICK, Weighting, render
 from paraspinal.statistics import overlap

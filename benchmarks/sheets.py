@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from paraspinal.core.imaging.images import read_image
-from paraspinal.models.input.preprocess import AXIAL_FRAME, SAGITTAL_FRAME, slice_grid
+from paraspinal.core.imaging.slice_grid import AXIAL_FRAME, SAGITTAL_FRAME, slice_grid
 from paraspinal.models.synthesis.muscles.task import SAMPLE_SHAPE, MuscleTask
 from paraspinal.models.synthesis.spine.task import SpineTask
 from paraspinal.models.synthesis.spine.view import SHAPE

@@ -18,15 +18,16 @@ import numpy as np
 import SimpleITK as sitk
 from leave_out import COARSER, EVERYTHING, answers, coarse_mask, coarsen, held_out, without
 
+from paraspinal.core.imaging.slice_grid import PIXEL_MM, SAGITTAL_FRAME, slice_grid
 from paraspinal.models.evaluation.spine import REFERENCE_CODES, VERTEBRAE_FOLDER, read_volumes
-from paraspinal.models.input.preprocess import SAGITTAL_FRAME, slice_grid
-from paraspinal.models.input.spine_input import PIXEL_MM, SpineClass, network_inputs
+from paraspinal.models.input.spine_input import network_inputs
 from paraspinal.models.network import UNet
 from paraspinal.models.synthesis.ingredients import SpineIngredient
 from paraspinal.models.synthesis.spine.task import SpineTask
 from paraspinal.models.synthesis.spine.view import HEATMAP_NAMES
 from paraspinal.models.training.recipes import data_folder
 from paraspinal.statistics import overlap
+from paraspinal.vertebrae.answer import SpineClass
 
 RESULTS = Path(__file__).with_suffix(".json")
 LAST_LUMBAR = HEATMAP_NAMES.index("last_lumbar")

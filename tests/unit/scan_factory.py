@@ -115,14 +115,17 @@ LUMBAR_Z_MM = {"L1": 76.0, "L2": 38.0, "L3": 0.0, "L4": -38.0, "L5": -76.0}
 """Centres of a straight spine: bodies of 27 mm, discs of 11 mm."""
 
 
+FOUND = ("vertebrae", "level_numbering", "lstv_suspected")
+
+
 def lumbar_spine() -> list[dict[str, Any]]:
     """A straight spine of five lumbar vertebrae."""
     return [vertebra(level, z) for level, z in LUMBAR_Z_MM.items()]
 
 
 def scan_row(grid: Grid | None, **over: Any) -> Row:
-    """A row of SEGMENT for a usable muscle scan on a grid."""
-    row: Row = {name: None for name in SEGMENT.names if name != "activity_id"}
+    """A row for a usable muscle scan on a grid, as the levels stage reads it, and with columns for what it found."""
+    row: Row = {name: None for name in (*SEGMENT.names, *FOUND) if name != "activity_id"}
     row |= {
         "subject": "abcdefghijkl",
         "session": "abcdefghij",
@@ -149,7 +152,7 @@ def scan_row(grid: Grid | None, **over: Any) -> Row:
 
 
 def spine_row(vertebrae: list[dict[str, Any]], **over: Any) -> Row:
-    """A row of SEGMENT for a sagittal scan of the same session."""
+    """A row for a sagittal scan of the same session whose vertebrae were found already."""
     spine = {
         "scan_id": "sub-abcdefghijkl_ses-abcdefghij_acq-two_T2w",
         "plane": "sagittal",

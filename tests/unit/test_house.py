@@ -45,6 +45,10 @@ def test_walls(path: Path) -> None:
         foreign = {n for n in names if n.startswith("paraspinal.") and not n.startswith("paraspinal.core")}
         foreign -= {"paraspinal.__version__"}
         assert not foreign, "core knows no other room"
+    if room(path) == "vertebrae":
+        foreign = {n for n in names if n.startswith("paraspinal.")}
+        foreign -= {n for n in foreign if n.startswith(("paraspinal.core", "paraspinal.vertebrae"))}
+        assert not foreign, "how a spine is numbered needs no network"
     if room(path) == "stages" and path.parent != PACKAGE / "stages":
         own = path.relative_to(PACKAGE / "stages").parts[0].removesuffix(".py")
         others = {stage_of(n) for n in names} - {None, own}
@@ -87,7 +91,13 @@ def test_package_imports_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     import subprocess
     import sys
 
-    rooms = "paraspinal.cohort.running.plan, paraspinal.cohort.tables.aggregate, paraspinal.models.registry"
-    code = f"import sys, {rooms}; print('torch' in sys.modules)"
+    rooms = (
+        "paraspinal.cohort.running.plan",
+        "paraspinal.cohort.tables.aggregate",
+        "paraspinal.models.registry",
+        "paraspinal.stages.levels",
+        "paraspinal.vertebrae.spine",
+    )
+    code = f"import sys, {', '.join(rooms)}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -16,12 +16,13 @@ from paraspinal.core.vocab import LevelNumbering
 from paraspinal.models.evaluation.spine import VolumeScore, mean, share
 from paraspinal.models.evaluation.spine_trials import AXES, Trial, judge, sample_trial
 from paraspinal.models.inference import load_model
-from paraspinal.models.spine_inference import segment_spine
+from paraspinal.models.spine_inference import look_at_spine
 from paraspinal.models.synthesis.spine.non_lumbar import foreign_picture
 from paraspinal.models.synthesis.spine.scene import Tissue
 from paraspinal.models.synthesis.spine.view import SHAPE
 from paraspinal.models.training.recipes import SPINE_VERSION
 from paraspinal.vertebrae.numbering import LevelGeometry, SpineLevels
+from paraspinal.vertebrae.spine import number_spine
 
 DATA = Path(os.environ.get("PARASPINAL_DATA", PROJECT.parent / "shared" / "data")) / "nifti"
 NUMBERED, UNRESOLVED = LevelNumbering.COUNTED_FROM_SACRUM, LevelNumbering.UNRESOLVED
@@ -106,6 +107,7 @@ def test_real_images_without_a_lumbosacral_junction_get_no_numbers(pattern: str)
     paths = sorted(DATA.glob(pattern))
     if not paths:
         pytest.skip(f"no real images {pattern} in PARASPINAL_DATA")
-    result = segment_spine(load_model(f"spine@{SPINE_VERSION}"), sitk.ReadImage(paths[0]))
+    image = sitk.ReadImage(paths[0])
+    result = number_spine(look_at_spine(load_model(f"spine@{SPINE_VERSION}"), image), image)
     assert result.numbering is UNRESOLVED
     assert not any(level.level for level in result.levels)

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from paraspinal.models.input.spine_input import N_CHANNELS, SpineClass, channels, network_inputs
+from paraspinal.models.input.spine_input import N_CHANNELS, channels, network_inputs
 from paraspinal.models.synthesis.ingredients import ALL_SPINE_INGREDIENTS, SpineIngredient
 from paraspinal.models.synthesis.spine.anatomy import Region, sample_chain
 from paraspinal.models.synthesis.spine.phantom import phantom_picture
 from paraspinal.models.synthesis.spine.scene import Slice, Tissue, gaussians, sample_scene
 from paraspinal.models.synthesis.spine.task import CONTRAST_WEIGHTS, CONTRASTS, SpineTask, draw_intensities, scan_slices
 from paraspinal.models.synthesis.spine.view import HALF_S1_MM, HEATMAP_NAMES, SHAPE, centre_heatmaps, place
+from paraspinal.vertebrae.answer import SpineClass
 
 
 def test_a_seed_reproduces_a_sample_also_across_processes() -> None:

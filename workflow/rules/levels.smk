@@ -1,5 +1,5 @@
-# Purpose: vertebrae of the sagittal scan, of the scan itself or of the levels sheet -> slices of the axial scan.
-# Input: the segment table of a shard. Output: the levels table of that shard; artifacts: nothing but the table.
+# Purpose: what the network sees of the spine -> numbered vertebrae; these, or the levels sheet -> slices of the axial scan.
+# Input: the segment table of a shard. Output: the levels table of that shard; artifacts: images/**_desc-spine_dseg.nii.gz.
 # Artifacts are not declared: the engine deletes declared outputs before a job runs, receipts know better.
 rule levels:
     input:
@@ -14,7 +14,7 @@ rule levels:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         **stage_params("levels", settings),

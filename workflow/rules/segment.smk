@@ -1,5 +1,6 @@
-# Purpose: muscles and spine outlined in the native grid; the model is loaded once per shard.
-# Input: the harmonize table of a shard. Output: the segment table of that shard; artifacts: images/**_dseg.nii.gz.
+# Purpose: muscles outlined in the native grid, and what the network sees of the spine; models are loaded once per shard.
+# Input: the harmonize table of a shard. Output: the segment table of that shard; artifacts:
+# images/**_desc-muscles_dseg.nii.gz and images/**_desc-spine_probseg.nii.gz.
 # Artifacts are not declared: the engine deletes declared outputs before a job runs, receipts know better.
 rule segment:
     input:

@@ -10,7 +10,8 @@ from paraspinal.core.errors import ModelError
 from paraspinal.models.engine import load_muscles
 from paraspinal.models.inference import load_model
 from paraspinal.models.registry import find, known_models
-from paraspinal.models.spine_inference import SpineSegmenter
+from paraspinal.models.spine_inference import SpineNetwork
+from paraspinal.vertebrae.spine import number_spine
 
 
 def segment_image(image: sitk.Image, model: str, resources: Path, device: str, threads: int) -> sitk.Image:
@@ -22,7 +23,8 @@ def segment_image(image: sitk.Image, model: str, resources: Path, device: str, t
     identifier = _identifier(model, resources)
     if find(identifier, resources).task == "muscles":
         return load_muscles(identifier, device, threads, resources).segment(image).label_map
-    return SpineSegmenter(load_model(identifier, device, threads, resources)).segment(image).label_map
+    answer = SpineNetwork(load_model(identifier, device, threads, resources)).answer(image)
+    return number_spine(answer, image).label_map
 
 
 def _identifier(model: str, resources: Path) -> str:

@@ -17,12 +17,12 @@ import torch
 from scipy import ndimage
 
 from paraspinal.core.errors import DataError, ModelError
+from paraspinal.core.imaging.slice_grid import AXIAL_FRAME, SliceGrid, slice_grid
 from paraspinal.core.paths import RESOURCES
 from paraspinal.core.vocab import Reason
 from paraspinal.models.card import ModelCard, check_order, read_card
 from paraspinal.models.input.batches import Batcher
 from paraspinal.models.input.normalise import input_channels
-from paraspinal.models.input.preprocess import AXIAL_FRAME, SliceGrid, slice_grid
 from paraspinal.models.input.volume import MIN_IN_PLANE_PIXELS, require_anatomy
 from paraspinal.models.input.windows import Window, body_window
 from paraspinal.models.network import NetworkSpec, UNet, build_network

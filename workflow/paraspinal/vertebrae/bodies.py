@@ -1,8 +1,4 @@
-"""Separate the vertebral bodies that a network found in a stack of sagittal slices.
-
-Rows run caudally and columns posteriorly; points are (lateral, caudal, posterior) in mm from the first pixel ("stack
-mm") unless they are said to be LPS.
-"""
+"""Separate the vertebral bodies that a network found in a stack of sagittal slices.; points are in mm of the stack."""
 
 from __future__ import annotations
 
@@ -12,13 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-Floats = NDArray[np.float64]
-
-BODY, SACRUM = 1, 3
-"""Channels of the class probabilities: `SpineClass`."""
-
-LUMBAR, LAST_LUMBAR, S1 = 0, 1, 2
-"""Channels of the heatmaps: `HEATMAP_NAMES`."""
+from paraspinal.vertebrae.answer import SpineClass
+from paraspinal.vertebrae.stack import Floats, SagittalStack
 
 MIN_BODY_MM3 = 4000.0
 """A vertebral body fills 20 to 60 cm3; less than this is a fragment."""
@@ -46,40 +37,6 @@ AREA_SLAB_MM = 12.0
 
 
 @dataclass(frozen=True)
-class Plane:
-    """A plane in LPS mm; the unit normal points cranially."""
-
-    point_mm: Floats
-    normal: Floats
-
-
-@dataclass(frozen=True)
-class SagittalStack:
-    """What the network said about a stack of sagittal slices.
-
-    ``probabilities`` (n, 5, H, W) and ``heatmaps`` (n, 3, H, W), float32 in [0, 1]; ``spacing_mm`` (3,) between
-    slices, rows and columns; ``axes`` (3, 3) whose columns are the LPS directions of slice, row and column, rows
-    running caudally and columns posteriorly; ``origin_mm`` (3,) the LPS centre of the first pixel;
-    ``rows_in_view`` first and last row that show image and not padding.
-    """
-
-    probabilities: NDArray[np.float32]
-    heatmaps: NDArray[np.float32]
-    spacing_mm: Floats
-    axes: Floats
-    origin_mm: Floats
-    rows_in_view: tuple[int, int]
-
-    def to_world(self, point_mm: Floats) -> Floats:
-        """Map stack mm (..., 3) to LPS mm."""
-        return np.asarray(point_mm @ self.axes.T + self.origin_mm)
-
-    def plane(self, point_mm: Floats, normal: Floats) -> Plane:
-        """Express a plane of the stack in LPS."""
-        return Plane(self.to_world(point_mm), np.asarray(self.axes @ normal))
-
-
-@dataclass(frozen=True)
 class Body:
     """One vertebral body: ``centre`` (3,) and ``points`` (m, 3) of its voxels in stack mm."""
 
@@ -92,15 +49,15 @@ class Body:
 
 def find_bodies(stack: SagittalStack) -> list[Body]:
     """Separate the bodies and sort them from caudal to cranial."""
-    mask = stack.probabilities.argmax(axis=1) == BODY
-    seeds = _seeds(stack.probabilities[:, BODY], stack.spacing_mm)
+    mask = stack.probabilities.argmax(axis=1) == SpineClass.VERTEBRAL_BODY
+    seeds = _seeds(stack.probabilities[:, SpineClass.VERTEBRAL_BODY], stack.spacing_mm)
     if not mask.any() or not len(seeds):
         return []
     index = np.argwhere(mask)
     points = index * stack.spacing_mm
     distance = np.linalg.norm((points[:, None] - seeds[None]) * LATERAL_WEIGHT, axis=2)
     owner = np.where(distance.min(axis=1) < BODY_REACH_MM, distance.argmin(axis=1), -1)
-    probability = stack.probabilities[:, BODY][mask]
+    probability = stack.probabilities[:, SpineClass.VERTEBRAL_BODY][mask]
     first, last = stack.rows_in_view
     voxel = float(np.prod(stack.spacing_mm))
     bodies = []
@@ -181,7 +138,7 @@ def offsets_from(stack: SagittalStack, body: Body) -> tuple[Floats, Floats, Floa
 
 def depth_mm(stack: SagittalStack, body: Body) -> float:
     """Return the anteroposterior depth of a body at mid-height, held within plausible bounds."""
-    mask = stack.probabilities[central_slices(stack, body.centre, 6.5)].argmax(axis=1) == BODY
+    mask = stack.probabilities[central_slices(stack, body.centre, 6.5)].argmax(axis=1) == SpineClass.VERTEBRAL_BODY
     rows, _, distance = offsets_from(stack, body)
     level = (np.abs(rows) < 6) & (distance < 30)
     widths = (mask & level).sum(axis=2)

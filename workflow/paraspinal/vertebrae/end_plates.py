@@ -1,6 +1,6 @@
 """Fit end-plate planes to the surface of a vertebral body, below the resolution of the grid.
 
-Points are (lateral, caudal, posterior) in mm of the stack, as in `spine_levels`.
+Points are (lateral, caudal, posterior) in mm of the stack, as in `stack`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-Floats = NDArray[np.float64]
+from paraspinal.vertebrae.stack import Floats
+
 PlaneFit = tuple[Floats, Floats]
 """A point and a cranial unit normal."""
 

@@ -14,16 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from paraspinal.vertebrae.bodies import (
-    LAST_LUMBAR,
-    S1,
-    SACRUM,
-    Body,
-    Floats,
-    SagittalStack,
-    central_slices,
-    offsets_from,
-)
+from paraspinal.vertebrae.answer import Heatmap, SpineClass
+from paraspinal.vertebrae.bodies import Body, central_slices, offsets_from
+from paraspinal.vertebrae.stack import Floats, SagittalStack
 
 UNITS_UPWARDS = ("S2", "S1", "L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10")
 LAST = UNITS_UPWARDS.index("L5")
@@ -111,12 +104,12 @@ def find_junction(stack: SagittalStack, bodies: Sequence[Body], tilts_deg: Float
 
 def network_evidence(stack: SagittalStack, body: Body) -> Floats:
     """Evidence (3,) in [0, 1] that this is the last body above S1: its own heatmap, that of S1, sacrum below."""
-    own = heat_near(stack, LAST_LUMBAR, body.centre, 10.0)
+    own = heat_near(stack, Heatmap.LAST_LUMBAR, body.centre, 10.0)
     rows, cols, distance = offsets_from(stack, body)
     ring = (rows > 6) & (cols > -25) & (distance > SACRUM_SEARCH_MM[0]) & (distance < SACRUM_SEARCH_MM[1])
     slices = central_slices(stack, body.centre, 6.5)
-    s1 = float((stack.heatmaps[slices, S1].mean(axis=0) * ring).max())
-    is_sacrum = stack.probabilities[slices].argmax(axis=1) == SACRUM
+    s1 = float((stack.heatmaps[slices, Heatmap.S1].mean(axis=0) * ring).max())
+    is_sacrum = stack.probabilities[slices].argmax(axis=1) == SpineClass.SACRUM
     near = ring & (distance < SACRUM_SEARCH_MM[1] - 10)
     thickness = max(13.0, len(slices) * stack.spacing_mm[0])
     area = float((is_sacrum.mean(axis=0) * near).sum()) * stack.spacing_mm[1] * stack.spacing_mm[2]

@@ -1,6 +1,6 @@
 """Number the vertebrae of one volume from the network's answer, upwards from the sacrum.
 
-Inside, points are (lateral, caudal, posterior) in mm from the first pixel, as in `spine_bodies`; everything handed out
+Inside, points are (lateral, caudal, posterior) in mm from the first pixel, as in `stack`; everything handed out
 is in LPS mm of the patient.
 """
 
@@ -14,22 +14,11 @@ from scipy import ndimage
 
 from paraspinal.core.labels import disc_labels, label_by_name, vertebra_labels
 from paraspinal.core.vocab import LevelNumbering
-from paraspinal.vertebrae.bodies import (
-    BODY,
-    S1,
-    SACRUM,
-    Body,
-    Floats,
-    Plane,
-    SagittalStack,
-    area_mm2,
-    central_slices,
-    depth_mm,
-    find_bodies,
-    offsets_from,
-)
+from paraspinal.vertebrae.answer import Heatmap, SpineClass
+from paraspinal.vertebrae.bodies import Body, area_mm2, central_slices, depth_mm, find_bodies, offsets_from
 from paraspinal.vertebrae.end_plates import PlaneFit, fit_end_plates, fit_sacral_plate
 from paraspinal.vertebrae.junction import SACRUM_SEARCH_MM, Junction, find_junction
+from paraspinal.vertebrae.stack import Floats, Plane, SagittalStack
 
 LUMBAR_UPWARDS = ("L5", "L4", "L3", "L2", "L1")
 COUNTED_UPWARDS = (*LUMBAR_UPWARDS, "T12", "T11")
@@ -159,12 +148,12 @@ def _s1(stack: SagittalStack, last: Body, level: LevelGeometry, junction: Juncti
         return None
     point = (level.inferior.point_mm - stack.origin_mm) @ stack.axes
     normal = stack.axes.T @ level.inferior.normal
-    sacrum = stack.probabilities[:, SACRUM]
+    sacrum = stack.probabilities[:, SpineClass.SACRUM]
     plate = fit_sacral_plate(sacrum, stack.spacing_mm, point, normal, depth_mm(stack, last))
     if plate is None:
         return None
     rows, _, distance = offsets_from(stack, last)
-    heat = stack.heatmaps[central_slices(stack, last.centre, 6.5), S1].mean(axis=0)
+    heat = stack.heatmaps[central_slices(stack, last.centre, 6.5), Heatmap.S1].mean(axis=0)
     heat = heat * ((rows > 6) & (distance < SACRUM_SEARCH_MM[1]))
     if heat.max() >= MIN_S1_HEAT:
         row, col = np.array(ndimage.center_of_mass(np.where(heat > 0.5 * heat.max(), heat, 0))) * stack.spacing_mm[1:]
@@ -218,7 +207,7 @@ def _measure(stack: SagittalStack, column: list[Body], i: int) -> LevelGeometry:
     if len(column) > 1:
         axis = (up - down) / np.linalg.norm(up - down)
     superior, inferior, share = fit_end_plates(
-        stack.probabilities[:, BODY], stack.spacing_mm, body.centre, axis, depth_mm(stack, body)
+        stack.probabilities[:, SpineClass.VERTEBRAL_BODY], stack.spacing_mm, body.centre, axis, depth_mm(stack, body)
     )
     superior, inferior = (None if _lies_on_border(stack, plane) else plane for plane in (superior, inferior))
     normals = [plane[1] for plane in (superior, inferior) if plane]

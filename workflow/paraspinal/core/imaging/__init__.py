@@ -1,3 +1,3 @@
 """Images and their grids in the patient: reading, writing, geometry."""
 
-__all__ = ["geometry", "images", "subcutaneous"]
+__all__ = ["geometry", "images", "slice_grid", "subcutaneous"]

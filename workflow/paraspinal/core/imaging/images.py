@@ -26,13 +26,24 @@ def read_image(path: Path) -> sitk.Image:
     Raises InputError if the file is missing or no image, DataError if it is not a 3-D scalar image.
     The messages do not name the path.
     """
+    return as_volume(_read(path))
+
+
+def read_volumes(path: Path) -> sitk.Image:
+    """Read a 4-D image: volumes on one grid. Raises as :func:`read_image` does."""
+    image = _read(path)
+    if image.GetDimension() != 4:
+        raise DataError(Reason.FOURD_UNEXPECTED, f"{image.GetDimension()}-D image")
+    return image
+
+
+def _read(path: Path) -> sitk.Image:
     if not path.is_file():
         raise InputError("the image file does not exist", hint="check the path")
     try:
-        image = sitk.ReadImage(str(path))
+        return sitk.ReadImage(str(path))
     except RuntimeError:
         raise InputError("the file cannot be read as an image", hint="expected NIfTI (.nii, .nii.gz)") from None
-    return as_volume(image)
 
 
 def as_volume(image: sitk.Image) -> sitk.Image:

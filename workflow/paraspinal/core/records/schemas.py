@@ -169,7 +169,7 @@ SLAB = pa.struct(
 """``planes_mm`` of a block between planes: point and normal of the upper one, then of the lower one."""
 
 _SEGMENT = (
-    Column("dseg_path", TEXT, "label map in the native grid", null_meaning="not segmented"),
+    Column("dseg_path", TEXT, "label map in the native grid; of a spine made by levels", null_meaning="not segmented"),
     Column("dseg_sha256", TEXT, "sha256 of the label map", null_meaning="not segmented"),
     Column("model", TEXT, "name@version of the model", null_meaning="not segmented"),
     Column("model_sha256", TEXT, "sha256 of the weights", null_meaning="not segmented"),
@@ -179,19 +179,26 @@ _SEGMENT = (
         "per label: entropy, disagreement with the mirror image (whole, slices)",
         null_meaning="none",
     ),
-    Column("vertebrae", pa.list_(VERTEBRA), "vertebrae found, LPS mm", null_meaning="not a spine image"),
-    Column("level_numbering", TEXT, "how vertebrae were numbered", null_meaning="not a spine image"),
-    Column("lstv_suspected", BOOL, "a transitional vertebra is suspected", null_meaning="not a spine image"),
+    Column(
+        "probseg_path",
+        TEXT,
+        "what the spine network says of the scan: 8-bit class probabilities and heatmaps of sagittal slices",
+        null_meaning="no vertebrae were looked for in it",
+    ),
+    Column("probseg_sha256", TEXT, "sha256 of that image", null_meaning="no vertebrae were looked for in it"),
 )
 
 SEGMENT = Table(
     "segment",
-    "One row per scan: muscles on axial, spine on sagittal images.",
+    "One row per scan: muscles outlined on axial images, what the network sees of the spine on sagittal ones.",
     (*_SCAN, *_SEGMENT, *STATE, RECEIPT),
     HARMONIZE.key,
 )
 
 _LEVELS = (
+    Column("vertebrae", pa.list_(VERTEBRA), "vertebrae found, LPS mm", null_meaning="none were looked for in the scan"),
+    Column("level_numbering", TEXT, "how vertebrae were numbered", null_meaning="neither looked for nor measured"),
+    Column("lstv_suspected", BOOL, "a transitional vertebra is suspected", null_meaning="no levels, or set by hand"),
     Column("slabs", pa.list_(SLAB), "levels on the slices of this scan", null_meaning="not measured"),
     Column("level_source", TEXT, "sagittal_transfer | same_image | manual | none", null_meaning="not measured"),
     Column("level_scan_id", TEXT, "scan the levels come from", null_meaning="no levels, or set by hand"),
@@ -208,7 +215,7 @@ _LEVELS = (
 
 LEVELS_SHARD = Table(
     "levels_shard",
-    "One row per scan: which slices belong to which level.",
+    "One row per scan: vertebrae where they were looked for, and which slices belong to which level.",
     (*_SCAN, *_SEGMENT, *_LEVELS, *STATE, RECEIPT),
     HARMONIZE.key,
 )

@@ -21,10 +21,11 @@ from paraspinal.core.labels import vertebra_labels
 from paraspinal.core.vocab import LevelNumbering
 from paraspinal.models.card import Accuracy
 from paraspinal.models.inference import LoadedModel
-from paraspinal.models.spine_inference import SpineResult, segment_spine
+from paraspinal.models.spine_inference import look_at_spine
 from paraspinal.phantom.anatomy import Anatomy, sample_parameters
 from paraspinal.phantom.cohort import sagittal_grid
 from paraspinal.phantom.contrast import CONTRASTS, QUICK, Weighting, render
+from paraspinal.vertebrae.spine import NumberedSpine, number_spine
 
 VERTEBRAE_FOLDER = Path("nifti/vertebrae")
 
@@ -113,7 +114,7 @@ def read_volumes(data_folder: Path, prefix: str) -> Iterator[tuple[str, sitk.Ima
 def _score(model: LoadedModel, name: str, image: sitk.Image, labels: sitk.Image) -> VolumeScore:
     reference = sitk.GetArrayFromImage(labels)
     start = time.perf_counter()
-    result = segment_spine(model, image)
+    result = number_spine(look_at_spine(model, image), image)
     seconds = time.perf_counter() - start
     return VolumeScore(
         name,
@@ -125,7 +126,7 @@ def _score(model: LoadedModel, name: str, image: sitk.Image, labels: sitk.Image)
     )
 
 
-def _errors(image: sitk.Image, reference: np.ndarray, result: SpineResult) -> dict[str, float]:
+def _errors(image: sitk.Image, reference: np.ndarray, result: NumberedSpine) -> dict[str, float]:
     found = {level.level: level.centre_mm for level in result.levels}
     errors = {}
     for name, code in REFERENCE_CODES.items():
@@ -136,7 +137,7 @@ def _errors(image: sitk.Image, reference: np.ndarray, result: SpineResult) -> di
     return errors
 
 
-def _dsc(reference: np.ndarray, result: SpineResult) -> float:
+def _dsc(reference: np.ndarray, result: NumberedSpine) -> float:
     """Dice of the bodies that the reference labels, names included: a shift by one level scores near zero."""
     labels = sitk.GetArrayFromImage(result.label_map)
     overlap = total = 0
@@ -206,7 +207,7 @@ def evaluate_phantom_spines(
         anatomy = Anatomy(sample_parameters(rng))
         weighting = WEIGHTINGS[number % len(WEIGHTINGS)]
         image = grid.image(render(anatomy, grid, CONTRASTS[weighting], rng, noise=0.03, samples=QUICK))
-        found = {level.level: level for level in segment_spine(model, image).levels}
+        found = {level.level: level for level in number_spine(look_at_spine(model, image), image).levels}
         truth = [(f"L{k}", anatomy.level_planes().get(_counted_name(anatomy, k))) for k in range(1, 6)]
         centres = [(found[n].centre_mm, t.centre_mm) if n in found else None for n, t in truth if t is not None]
         right.append(all(pair is not None and np.linalg.norm(pair[0] - pair[1]) < TOLERANCES_MM[0] for pair in centres))

@@ -15,17 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from paraspinal.core.imaging.slice_grid import PIXEL_MM
 from paraspinal.models.card import Accuracy
 from paraspinal.models.evaluation.spine import share
 from paraspinal.models.inference import LoadedModel, predict_slices
-from paraspinal.models.input.spine_input import PIXEL_MM, Field, network_inputs
+from paraspinal.models.input.spine_input import Field, network_inputs
 from paraspinal.models.synthesis.spine.non_lumbar import foreign_picture
 from paraspinal.models.synthesis.spine.painter import paint
 from paraspinal.models.synthesis.spine.scene import Slice, sample_scene
 from paraspinal.models.synthesis.spine.task import draw_intensities, scan_slices
 from paraspinal.models.synthesis.spine.view import HALF_S1_MM, SHAPE, place, value_noise
-from paraspinal.vertebrae.bodies import Floats, SagittalStack
+from paraspinal.vertebrae.answer import packed, unpacked
 from paraspinal.vertebrae.numbering import COUNTED_UPWARDS, SpineLevels, find_levels
+from paraspinal.vertebrae.stack import Floats, SagittalStack
 
 TRIAL_STREAM = 7_4000
 """Seed of the trials: another stream than the one trained on."""
@@ -112,7 +114,7 @@ def _corrupt(rng: np.random.Generator, picture: Field) -> Field:
 
 def trial_stack(model: LoadedModel, trial: Trial) -> SagittalStack:
     """Ask the network about a trial."""
-    probabilities, heatmaps = predict_slices(model, trial.inputs)
+    probabilities, heatmaps = unpacked(packed(*predict_slices(model, trial.inputs)))
     spacing = np.array([LATERAL_MM[1] - LATERAL_MM[0], PIXEL_MM, PIXEL_MM])
     return SagittalStack(probabilities, heatmaps, spacing, AXES, np.zeros(3), trial.rows_in_view)
 

@@ -6,8 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-PIXEL_MM = 2.0
-"""In-plane pixel size the networks work at."""
+from paraspinal.core.imaging.slice_grid import PIXEL_MM
 
 LOCAL_SIGMA_MM = 14.0
 """Width of the neighbourhood of the local z-score, about the size of one muscle."""

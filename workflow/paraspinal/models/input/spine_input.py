@@ -1,4 +1,4 @@
-"""What the spine network sees and says: its grid, classes and input channels, the same in training and use.
+"""What the spine network sees: its input channels, the same in training and use.
 
 Apart from the synthesis, so that a change to how training pictures are made re-runs no segmentation.
 """
@@ -6,7 +6,6 @@ Apart from the synthesis, so that a change to how training pictures are made re-
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,21 +13,8 @@ from scipy import ndimage
 
 Field = NDArray[np.float32]
 
-PIXEL_MM = 2.0
-"""Grid of the network; a body is 12 to 17 pixels, a disc 3 to 6."""
-
 LOCAL_SIGMA_PX = 7.0
 """Neighbourhood of the local z-score, 14 mm: about half a body."""
-
-
-class SpineClass(IntEnum):
-    """Classes of the segmentation head."""
-
-    BACKGROUND = 0
-    VERTEBRAL_BODY = 1
-    DISC = 2
-    SACRUM = 3
-    CANAL = 4
 
 
 N_CHANNELS = 4

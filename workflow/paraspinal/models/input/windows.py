@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from paraspinal.models.input.preprocess import MIN_SHAPE, STRIDE
+from paraspinal.core.imaging.slice_grid import MIN_SHAPE, STRIDE
 
 Window = tuple[slice, slice]
 """Rows and columns."""

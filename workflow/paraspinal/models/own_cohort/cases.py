@@ -18,8 +18,7 @@ from paraspinal.core.errors import DataError, InputError
 from paraspinal.core.files import atomic_path, sha256_json
 from paraspinal.core.imaging.geometry import Grid, same_grid
 from paraspinal.core.imaging.images import read_image
-from paraspinal.models.input.normalise import PIXEL_MM
-from paraspinal.models.input.preprocess import slice_grid
+from paraspinal.core.imaging.slice_grid import PIXEL_MM, slice_grid
 from paraspinal.models.own_cohort.sheet import Case
 from paraspinal.models.synthesis.muscles.task import MUSCLE_CLASSES
 

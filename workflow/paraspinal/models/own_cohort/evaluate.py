@@ -14,9 +14,9 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from paraspinal.core.errors import DataError
+from paraspinal.core.imaging.slice_grid import AXIAL_FRAME, axis_map
 from paraspinal.models.card import Accuracy
 from paraspinal.models.engine import Segmenter
-from paraspinal.models.input.preprocess import AXIAL_FRAME, axis_map
 from paraspinal.models.own_cohort.cases import LabelledImage
 from paraspinal.models.own_cohort.sheet import Role
 from paraspinal.models.synthesis.muscles.task import MUSCLE_CLASSES

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from paraspinal.models.input.normalise import PIXEL_MM
+from paraspinal.core.imaging.slice_grid import PIXEL_MM
 from paraspinal.models.synthesis.textures import smooth_noise
 
 Field = npt.NDArray[np.float32]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from paraspinal.core.imaging.slice_grid import PIXEL_MM
 from paraspinal.models.card import Accuracy, ModelCard, card_labels
-from paraspinal.models.input.normalise import LOCAL_SIGMA_MM, PIXEL_MM
+from paraspinal.models.input.normalise import LOCAL_SIGMA_MM
 from paraspinal.models.synthesis.ingredients import ALL_INGREDIENTS
 from paraspinal.models.synthesis.muscles.task import ATLAS_FRAC, MUSCLE_CLASSES
 

@@ -60,8 +60,9 @@ def renumbered(spine: Row, lowest: str) -> Row:
     Where neighbours lie so far apart that one between them was not found, a name is skipped. What is above the
     vocabulary keeps no name.
     """
-    found = [v for v in spine["vertebrae"] or [] if v["level"] != "S1" and v["centre_mm"] is not None]
-    sacrum = [v for v in spine["vertebrae"] or [] if v["level"] == "S1"]
+    vertebrae = spine.get("vertebrae") or []
+    found = [v for v in vertebrae if v["level"] != "S1" and v["centre_mm"] is not None]
+    sacrum = [v for v in vertebrae if v["level"] == "S1"]
     found.sort(key=lambda v: v["centre_mm"][2])
     if not found:
         return spine

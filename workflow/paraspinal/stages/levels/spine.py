@@ -120,7 +120,7 @@ def why_none(scan: Row, rows: Sequence[Row]) -> str:
     """Say in a few words why no scan gives this one its levels."""
     spines = [row for row in rows if row["role"] == "spine" and Status(row["status"]).is_usable]
     frame = scan.get("frame_of_reference_id")
-    if scan["vertebrae"]:
+    if scan.get("vertebrae"):
         return "no sagittal scan to go by, and the vertebrae in the scan itself could not be numbered"
     if not spines:
         return "no usable sagittal scan in the session"

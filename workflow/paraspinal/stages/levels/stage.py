@@ -1,9 +1,10 @@
-"""Levels: which slices of each muscle scan belong to which vertebra or disc.
+"""Levels: the vertebrae a scan shows, and which slices of each muscle scan belong to which vertebra or disc.
 
-What people set by hand goes first. Else vertebrae come from a sagittal scan of the same session in the same frame of
-reference, else from the scan itself where it shows them; without any the level stays null. The slab of a vertebra is
-cut across the slice normal at the two points where the axis of its body meets its end-plate planes, and every slice
-counts by the share of its interval that lies inside.
+Vertebrae are found and numbered in what the spine network said of a scan. A muscle scan takes its levels from what
+people set by hand; else from a sagittal scan of the same session in the same frame of reference, else from the scan
+itself where it shows vertebrae; without any the level stays null. The slab of a vertebra is cut across the slice normal
+at the two points where the axis of its body meets its end-plate planes, and every slice counts by the share of its
+interval that lies inside.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import scipy
 import SimpleITK as sitk
 
 from paraspinal.core.files import sha256_json
 from paraspinal.core.imaging.geometry import Grid
 from paraspinal.core.imaging.images import read_image
 from paraspinal.core.levels_sheet import HandLevels, levels_by_hand, load_levels_sheet
-from paraspinal.core.records.items import guarded
+from paraspinal.core.records.items import guarded, per_item
 from paraspinal.core.records.receipts import Activity
 from paraspinal.core.records.schemas import LEVELS_SHARD, SEGMENT
 from paraspinal.core.records.shards import Stage, by_role
@@ -29,12 +31,17 @@ from paraspinal.core.vocab import LevelNumbering, LevelSource, Reason, Status
 from paraspinal.stages.levels.assign import Slab, resolved_slabs, unresolved_slabs
 from paraspinal.stages.levels.by_hand import hand_slabs, renumbered
 from paraspinal.stages.levels.motion import shift_mm
+from paraspinal.stages.levels.numbered import with_vertebrae
 from paraspinal.stages.levels.slabs import Stack
 from paraspinal.stages.levels.spine import choose_spine_scan, vertebrae_of, why_none
 
 
 def process(rows: list[Row], work: Work) -> list[Row]:
-    """Give every usable muscle scan of a session its levels; other rows pass through, spines as people number them."""
+    """Number the vertebrae of every scan the network looked for them in, and give every muscle scan its levels.
+
+    Both only if the scan is usable; spines are numbered as people say, where they say.
+    """
+    rows = per_item(with_vertebrae)(rows, work)
     sheet = work.once("levels sheet", lambda: load_levels_sheet(work.settings.levels.levels_sheet))
     said = {row["scan_id"]: levels_by_hand(sheet, row) for row in rows}
     rows = [_as_numbered(row, said[row["scan_id"]]) for row in rows]
@@ -122,6 +129,6 @@ STAGE = Stage(
     writes=LEVELS_SHARD,
     process=process,
     parameters=_parameters,
-    tools=lambda: {"SimpleITK": sitk.Version_VersionString()},
+    tools=lambda: {"SimpleITK": sitk.Version_VersionString(), "scipy": scipy.__version__},
     narrow=_narrow,
 )

@@ -1,4 +1,4 @@
-"""Segment: muscles and spine outlined in the native grid; the only stage that may use a GPU."""
+"""Segment: muscles outlined, and what the network sees of the spine; the only stage that may use a GPU."""
 
 from paraspinal.stages.segment.stage import STAGE
 

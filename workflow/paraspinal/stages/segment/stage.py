@@ -1,4 +1,6 @@
-"""Outline muscles on axial and vertebrae on sagittal scans, in the native grid; the only stage that may use a GPU.
+"""Outline muscles on axial scans, and ask the network about the spine; the only stage that may use a GPU.
+
+What the network says of a spine is saved as an image; which vertebrae it shows is decided in `levels`.
 
 A model is loaded when the first scan needs it and kept for the shard, so start-up is paid once for many scans and not
 at all when receipts cover them all. Scans are worked on side by side: while the network looks at one, another is read
@@ -27,12 +29,11 @@ from paraspinal.core.settings import Settings
 from paraspinal.core.vocab import Reason, Status
 from paraspinal.models.input.volume import require_possible
 from paraspinal.models.registry import resolve
-from paraspinal.stages.segment.spine import around_midline, disc_areas_mm2
+from paraspinal.stages.segment.midline import around_midline
 
 if TYPE_CHECKING:
     from paraspinal.models.engine import Identity, Segmenter
-    from paraspinal.models.spine_inference import SpineResult, SpineSegmenter
-    from paraspinal.vertebrae.numbering import LevelGeometry
+    from paraspinal.models.spine_inference import SpineNetwork
 
 
 def _segment(row: Row, work: Work) -> Row:
@@ -69,63 +70,32 @@ def _muscles(row: Row, work: Work) -> Row:
         detail = f"{len(missing)} of {len(muscle_labels())} muscles not found"
         state = {"status": Status.WARN.value, "reason_code": Reason.SEG_PARTIAL.value, "detail": detail}
     own = _own_levels(row, result.label_map, work) if row["levels_from_same_image"] else {}
-    saved = _saved(row, result.label_map, "muscles", segmenter.model, work)
-    return row | saved | {"label_disagreement": disagreement} | own | state
+    saved = _saved(row, result.label_map, "dseg", "muscles", work)
+    return row | saved | _made_by(segmenter.model) | {"label_disagreement": disagreement} | own | state
 
 
 def _own_levels(row: Row, muscles: sitk.Image, work: Work) -> Row:
-    """Vertebrae seen in the muscle scan itself, for there is no sagittal scan to take them from."""
-    segmenter = work.once("spine", lambda: _load_spine(work.settings))
+    """Look for vertebrae in the muscle scan itself, for there is no sagittal scan to take them from."""
+    network = work.once("spine", lambda: _load_spine(work.settings))
     try:
-        result = segmenter.segment(around_midline(read_image(work.image_path(row["image_path"])), muscles))
+        answer = network.answer(around_midline(read_image(work.image_path(row["image_path"])), muscles))
     except DataError:  # the muscles were found: what is lacking are levels, and the next stage says so
         return {}
-    return _found_levels(result)
+    return _saved(row, answer, "probseg", "spine", work)
 
 
 def _spine(row: Row, work: Work) -> Row:
-    segmenter = work.once("spine", lambda: _load_spine(work.settings))
-    result = segmenter.segment(_image(row, work))
-    if not result.levels and not sitk.GetArrayViewFromImage(result.label_map).any():
-        raise DataError(Reason.SEG_EMPTY, "no vertebra was found")
-    return (
-        row
-        | _saved(row, result.label_map, "spine", segmenter.model, work)
-        | {"label_disagreement": [{"label": code, "entropy": value} for code, value in sorted(result.entropy.items())]}
-        | _found_levels(result)
-    )
+    network = work.once("spine", lambda: _load_spine(work.settings))
+    return row | _saved(row, network.answer(_image(row, work)), "probseg", "spine", work) | _made_by(network.model)
 
 
-def _found_levels(result: SpineResult) -> Row:
-    areas = disc_areas_mm2(
-        result.label_map, [(disc.label, disc.mid.point_mm, disc.mid.normal) for disc in result.discs]
-    )
-    below = {disc.level.split("_")[0]: areas[disc.label] for disc in result.discs if disc.level and disc.label}
-    return {
-        "vertebrae": [_vertebra(level, below.get(level.level or "")) for level in result.levels],
-        "level_numbering": result.numbering.value,
-        "lstv_suspected": result.lstv_suspected,
-    }
+def _saved(row: Row, image: sitk.Image, suffix: str, what: str, work: Work) -> Row:
+    path = BidsName.parse(row["scan_id"]).derive(suffix, what).path()
+    return {f"{suffix}_path": path, f"{suffix}_sha256": work.save_image(image, path)}
 
 
-def _vertebra(level: LevelGeometry, disc_area_mm2: float | None) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "level": level.level,
-        "centre_mm": level.centre_mm.tolist(),
-        "body_area_mm2": level.body_area_mm2,
-        "disc_area_mm2": disc_area_mm2,
-        "confidence": level.confidence,
-    }
-    for end, plane in (("superior", level.superior), ("inferior", level.inferior)):
-        found[f"{end}_point_mm"] = plane.point_mm.tolist() if plane else None
-        found[f"{end}_normal"] = plane.normal.tolist() if plane else None
-    return found
-
-
-def _saved(row: Row, label_map: sitk.Image, what: str, model: Identity, work: Work) -> Row:
-    path = BidsName.parse(row["scan_id"]).derive("dseg", what).path()
-    sha256 = work.save_image(label_map, path)
-    return {"dseg_path": path, "dseg_sha256": sha256, "model": model.identifier, "model_sha256": model.sha256}
+def _made_by(model: Identity) -> Row:
+    return {"model": model.identifier, "model_sha256": model.sha256}
 
 
 def _load_muscles(settings: Settings) -> Segmenter:
@@ -135,11 +105,11 @@ def _load_muscles(settings: Settings) -> Segmenter:
     return segmenter
 
 
-def _load_spine(settings: Settings) -> SpineSegmenter:
+def _load_spine(settings: Settings) -> SpineNetwork:
     from paraspinal.models.inference import load_model
-    from paraspinal.models.spine_inference import SpineSegmenter
+    from paraspinal.models.spine_inference import SpineNetwork
 
-    return SpineSegmenter(_load(load_model, settings.segment.spine_model, settings))
+    return SpineNetwork(_load(load_model, settings.segment.spine_model, settings))
 
 
 def _load(load_model: Any, identifier: str, settings: Settings) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from paraspinal.models.input.normalise import PIXEL_MM
+from paraspinal.core.imaging.slice_grid import PIXEL_MM
 from paraspinal.models.synthesis.augmentation import degrade, sample_geometry
 from paraspinal.models.synthesis.contrast import sample_contrast
 from paraspinal.models.synthesis.muscles.atlas_bank import AtlasBank

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from paraspinal.models.input.spine_input import PIXEL_MM, Field
+from paraspinal.core.imaging.slice_grid import PIXEL_MM
+from paraspinal.models.input.spine_input import Field
 from paraspinal.models.synthesis.spine.scene import Tissue
 from paraspinal.models.synthesis.spine.view import HEATMAP_NAMES, SHAPE, Picture, value_noise
-from paraspinal.vertebrae.bodies import Floats
+from paraspinal.vertebrae.stack import Floats
 
 INSIDE = (
     Tissue.MUSCLE,

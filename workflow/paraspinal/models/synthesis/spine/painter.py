@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paraspinal.models.input.spine_input import Field, SpineClass
+from paraspinal.models.input.spine_input import Field
 from paraspinal.models.synthesis.spine.anatomy import Region
 from paraspinal.models.synthesis.spine.scene import Scene, Slice, Tissue
+from paraspinal.vertebrae.answer import SpineClass
 
 EDGE_MM = 2.0
 """Width over which two tissues blend: one pixel of the 2 mm grid."""

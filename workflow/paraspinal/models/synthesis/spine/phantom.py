@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from paraspinal.models.input.spine_input import Field, SpineClass
+from paraspinal.models.input.spine_input import Field
 from paraspinal.models.synthesis.ingredients import ALL_SPINE_INGREDIENTS, SpineIngredients
 from paraspinal.models.synthesis.spine.scene import Tissue
 from paraspinal.models.synthesis.spine.view import Picture, centre_heatmaps, place, slice_positions
 from paraspinal.phantom.anatomy import Anatomy, sample_parameters
 from paraspinal.phantom.tissue import Tissue as Body
+from paraspinal.vertebrae.answer import SpineClass
 
 TISSUES = {
     Body.AIR: Tissue.AIR,

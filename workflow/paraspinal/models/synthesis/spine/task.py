@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, special
 
-from paraspinal.models.input.spine_input import N_CHANNELS, Field, SpineClass, network_inputs
+from paraspinal.models.input.spine_input import N_CHANNELS, Field, network_inputs
 from paraspinal.models.synthesis.ingredients import ALL_SPINE_INGREDIENTS, SpineIngredient, SpineIngredients
 from paraspinal.models.synthesis.spine.painter import paint
 from paraspinal.models.synthesis.spine.phantom import phantom_picture
@@ -26,6 +26,7 @@ from paraspinal.models.synthesis.spine.view import (
     value_noise,
 )
 from paraspinal.models.training.task import Sample
+from paraspinal.vertebrae.answer import SpineClass
 
 PHANTOM_SHARE = 0.1
 """Share of samples cut from the procedural three-dimensional body instead of the painted column."""

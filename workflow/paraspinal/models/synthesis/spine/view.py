@@ -7,14 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from paraspinal.models.input.spine_input import PIXEL_MM, Field
+from paraspinal.core.imaging.slice_grid import PIXEL_MM
+from paraspinal.models.input.spine_input import Field
 from paraspinal.models.synthesis.ingredients import ALL_SPINE_INGREDIENTS, SpineIngredient, SpineIngredients
 from paraspinal.models.synthesis.spine.scene import gaussians
+from paraspinal.vertebrae.answer import Heatmap
 
 SHAPE = (160, 112)
 """Rows and columns of a sample: 320 x 224 mm."""
 
-HEATMAP_NAMES = ("lumbar", "last_lumbar", "s1")
+HEATMAP_NAMES = tuple(heatmap.name.lower() for heatmap in Heatmap)
 """Centres of all lumbar bodies, of the last one above the sacrum, and of S1."""
 
 HALF_S1_MM = 16.0

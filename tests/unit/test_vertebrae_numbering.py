@@ -12,8 +12,8 @@ from paraspinal.core.vocab import LevelNumbering
 from paraspinal.models.synthesis.spine.anatomy import sample_chain
 from paraspinal.models.synthesis.spine.painter import paint
 from paraspinal.models.synthesis.spine.scene import Scene, Slice, Tissue, gaussians, sample_scene
-from paraspinal.vertebrae.bodies import Plane, SagittalStack
 from paraspinal.vertebrae.numbering import LevelGeometry, find_levels
+from paraspinal.vertebrae.stack import Plane, SagittalStack
 
 PIXEL_MM, SLICE_MM = 2.0, 4.0
 SHAPE = (176, 144)

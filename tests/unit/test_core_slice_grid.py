@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from paraspinal.core.errors import DataError
-from paraspinal.models.input.preprocess import (
+from paraspinal.core.imaging.slice_grid import (
     AXIAL_FRAME,
     SAGITTAL_FRAME,
     AxisMap,

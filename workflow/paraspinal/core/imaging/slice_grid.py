@@ -1,4 +1,4 @@
-"""From a native image to canonical slices for a network, and exactly back.
+"""From a native image to the canonical slices that networks see, and exactly back.
 
 Canonical means: array axes (slice, row, column) along a chosen anatomical frame, in-plane pixels of
 ``PIXEL_MM``, padded with zeros. The way there is an axis permutation with flips (no interpolation)
@@ -17,13 +17,15 @@ import SimpleITK as sitk
 
 from paraspinal.core.errors import DataError
 from paraspinal.core.vocab import Reason
-from paraspinal.models.input.normalise import PIXEL_MM
 
 Array = npt.NDArray[np.float32]
 Box = tuple[slice, slice]
 """Rows and columns."""
 
 WHOLE: Box = (slice(None), slice(None))
+
+PIXEL_MM = 2.0
+"""In-plane pixel size the networks work at; a vertebral body is 12 to 17 pixels, a disc 3 to 6."""
 
 # Anatomical direction (LPS: x left, y posterior, z superior) each canonical array axis follows.
 AXIAL_FRAME = ((0, 0, 1), (0, 1, 0), (1, 0, 0))  # slices go up, rows to the back, columns to the left
@@ -125,6 +127,21 @@ class SliceGrid:
         array_index = np.empty(3)
         array_index[list(self.axes.order)] = canonical
         return np.array(image.TransformContinuousIndexToPhysicalPoint([float(v) for v in array_index[::-1]]))
+
+    def native_position(self, image: sitk.Image, point_mm: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Map LPS mm to the canonical-axis native index (slice, row, column)."""
+        index = image.TransformPhysicalPointToContinuousIndex(point_mm.tolist())
+        position = np.array(index)[::-1][list(self.axes.order)]
+        last = np.array(self.native_shape) - 1
+        return np.where(self.axes.flipped, last - position, position)
+
+    def part(self, image: sitk.Image, first: int, stop: int) -> sitk.Image:
+        """Cut an image on this grid to canonical slices ``first`` to ``stop - 1``; they keep their place."""
+        if self.axes.flipped[0]:
+            first, stop = self.native_shape[0] - stop, self.native_shape[0] - first
+        kept = [slice(None)] * 3
+        kept[2 - self.axes.order[0]] = slice(first, stop)
+        return image[tuple(kept)]
 
     def _window(self) -> tuple[slice, slice]:
         (top, left), (height, width) = self.padding, self.inner
