@@ -133,7 +133,7 @@ class SliceGrid:
         index = image.TransformPhysicalPointToContinuousIndex(point_mm.tolist())
         position = np.array(index)[::-1][list(self.axes.order)]
         last = np.array(self.native_shape) - 1
-        return np.where(self.axes.flipped, last - position, position)
+        return np.asarray(np.where(self.axes.flipped, last - position, position), dtype=np.float64)
 
     def part(self, image: sitk.Image, first: int, stop: int) -> sitk.Image:
         """Cut an image on this grid to canonical slices ``first`` to ``stop - 1``; they keep their place."""
@@ -141,7 +141,8 @@ class SliceGrid:
             first, stop = self.native_shape[0] - stop, self.native_shape[0] - first
         kept = [slice(None)] * 3
         kept[2 - self.axes.order[0]] = slice(first, stop)
-        return image[tuple(kept)]
+        part: sitk.Image = image[tuple(kept)]
+        return part
 
     def _window(self) -> tuple[slice, slice]:
         (top, left), (height, width) = self.padding, self.inner
