@@ -47,7 +47,7 @@ def test_segment_saves_what_the_network_says_and_nothing_else(
     assert row["probseg_path"].endswith("_acq-one_desc-spine_probseg.nii.gz")
     assert row["probseg_sha256"] == sha256_file(tmp_path / row["probseg_path"])
     assert (row["model"], row["model_sha256"]) == ("spine@0.0.0", "5" * 64)
-    assert (row["dseg_path"], row["uncertainty"]) == (None, None)
+    assert (row["dseg_path"], row["label_disagreement"]) == (None, None)
     assert "vertebrae" not in row
     assert [p.name for p in (tmp_path / row["probseg_path"]).parent.iterdir()] == [Path(row["probseg_path"]).name]
 
@@ -70,8 +70,8 @@ def test_levels_numbers_it_and_writes_the_label_map(
         assert labels[z, y, x] == vertebra_labels()[name]
     assert done["dseg_path"].endswith("_acq-one_desc-spine_dseg.nii.gz")
     assert work.outputs == {done["dseg_path"]: done["dseg_sha256"]}
-    assert [one["label"] for one in done["uncertainty"]] == sorted(np.unique(labels[labels > 0]).tolist())
-    assert all(0 <= one["entropy"] <= 1 for one in done["uncertainty"])
+    assert [one["label"] for one in done["label_disagreement"]] == sorted(np.unique(labels[labels > 0]).tolist())
+    assert all(0 <= one["entropy"] <= 1 for one in done["label_disagreement"])
     assert disc_labels()["L4_L5"] in labels
     assert label_by_name("sacrum").code in labels
 

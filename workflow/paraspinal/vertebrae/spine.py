@@ -25,14 +25,14 @@ class NumberedSpine:
     """Vertebrae, discs, sacrum and canal of one scan.
 
     ``label_map``: uint16 codes of the label registry in exactly the grid of the scan; bodies and discs carry
-    labels only where they have numbers. ``uncertainty``: per label code present, mean softmax entropy over its
+    labels only where they have numbers. ``entropy``: per label code present, mean softmax entropy over its
     voxels, 0 (sure) .. 1 (no idea). ``disc_areas_mm2``: cross-section of every named disc by label code, None where
     it cannot be told. Everything else as in `SpineLevels` (LPS mm, caudal first).
     """
 
     label_map: sitk.Image
     spine: SpineLevels
-    uncertainty: dict[int, float]
+    entropy: dict[int, float]
     disc_areas_mm2: dict[int, float | None]
 
     @property
@@ -70,12 +70,12 @@ def number_spine(answer: sitk.Image, image: sitk.Image) -> NumberedSpine:
     classes, entropy = _to_native(grid, stack.probabilities, seen)
     labels = _label(grid, image, classes, spine)
     codes = np.unique(labels[labels > 0])
-    uncertainty = {int(code): float(entropy[labels == code].mean()) for code in codes}
+    mean_entropy = {int(code): float(entropy[labels == code].mean()) for code in codes}
     label_map = sitk.GetImageFromArray(np.ascontiguousarray(grid.axes.backward(labels)))
     label_map.CopyInformation(image)
     near = _labelled(grid, seen)
     areas = disc_areas_mm2(grid.part(label_map, near.start, near.stop), spine.discs)
-    return NumberedSpine(label_map, spine, uncertainty, areas)
+    return NumberedSpine(label_map, spine, mean_entropy, areas)
 
 
 def _labelled(grid: SliceGrid, seen: range) -> range:

@@ -39,7 +39,7 @@ def with_vertebrae(row: Row, work: Work) -> Row:
     return numbered | {
         "dseg_path": path,
         "dseg_sha256": work.save_image(found.label_map, path),
-        "uncertainty": [{"label": code, "entropy": value} for code, value in sorted(found.uncertainty.items())],
+        "label_disagreement": [{"label": code, "entropy": value} for code, value in sorted(found.entropy.items())],
     }
 
 
