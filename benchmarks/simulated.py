@@ -30,7 +30,8 @@ from paraspinal.core.records.schemas import CONVERT, INVENTORY, MEASURE, QUALITY
 from paraspinal.core.records.shards import applied, units_of
 from paraspinal.core.records.tables import Row, Table, write_arrow
 from paraspinal.core.settings import Settings, load_settings, read_config
-from paraspinal.core.vocab import FiMethod, LevelScheme, Muscle, Side
+from paraspinal.core.vocab import LevelScheme, Muscle, Side
+from paraspinal.stages.measure.fat import fat_methods
 
 SHARD_SIZE = 32
 N_SLICES = 60
@@ -62,8 +63,8 @@ SCANS: dict[str, tuple[str, ...]] = {
     "dixon": tuple(name for name in SERIES if name.startswith("dixon")),
 }
 FI_METHODS = {
-    "axT2w": (FiMethod.T1T2_SAT_ANCHORED, FiMethod.T1T2_GMM3_MUSCLEMAP),
-    "dixon": (FiMethod.DIXON_FF_RATIO_OF_SUMS, FiMethod.DIXON_FF_VOXEL_MEAN),
+    "axT2w": ("t1t2_sat_anchored", "t1t2_gmm3_musclemap"),
+    "dixon": ("dixon_ff_ratio_of_sums", "dixon_ff_voxel_mean"),
 }
 NUMBERS = ("volume_mm3", "acsa_mm2", "csa_mid_mm2", "csa_perp_mm2", "fcsa_mm2", "rcsa_vb", "asym_signed_pct", "fi")
 """Measures that differ from person to person."""
@@ -74,16 +75,9 @@ AREAS_MM2 = [900.0 * np.sin(np.pi * (k + 0.5) / N_SLICES) if 4 <= k < N_SLICES -
 INGEST = "ingest"
 INGEST_STAMP = "shards/ingest.done"
 MARKS = (
-    "subject",
-    "session",
-    "stack_id",
-    "scan_id",
-    "role",
-    "sequence",
-    "levels_from_same_image",
-    "series_id",
-    "stack_ids",
-)
+    "subject", "session", "stack_id", "scan_id", "role", "sequence", "levels_from_same_image", "series_id", "stack_ids",
+    *sorted({column for method in fat_methods() for column in method.needs}),
+)  # fmt: skip
 """Columns by which a stage tells which of its parameters and models a unit depends on."""
 
 
@@ -261,7 +255,7 @@ def _metrics(scan: str, level: str, scheme: LevelScheme) -> list[Row]:
         **dict.fromkeys(NUMBERS, 100.0), "fi": 0.15,
     }  # fmt: skip
     return [
-        {**base, "muscle": muscle.value, "side": side.value, "fi_method": method.value}
+        {**base, "muscle": muscle.value, "side": side.value, "fi_method": method}
         for muscle in Muscle
         for side in Side
         for method in FI_METHODS[scan]

@@ -15,7 +15,7 @@ from paraspinal.core.records.people_schemas import COVARIATES
 from paraspinal.core.records.schemas import COHORT_TABLES, INVENTORY
 from paraspinal.core.records.tables import Row, write_arrow
 from paraspinal.core.settings import load_settings, read_config
-from paraspinal.core.vocab import FiMethod, Muscle, Reason, Side
+from paraspinal.core.vocab import Muscle, Reason, Side
 
 VERTEBRAE = ("L1", "L2", "L3", "L4", "L5")
 AREA_MM2 = {
@@ -36,7 +36,8 @@ SITES = (
     ("sitebbbbbb", "GE", "Discovery", 3.0),
     (None, "Philips", "Ingenia", 3.0),
 )
-DIXON_METHODS = (FiMethod.DIXON_FF_RATIO_OF_SUMS, FiMethod.DIXON_FF_VOXEL_MEAN)
+DIXON_METHODS = ("dixon_ff_ratio_of_sums", "dixon_ff_voxel_mean")
+BRIGHTNESS_METHODS = ("t1t2_sat_anchored", "t1t2_gmm3_musclemap")
 
 
 class CohortFactory:
@@ -153,7 +154,7 @@ def rich_results(root: Path, people: int = 18, seed: int = 1) -> Path:
         size, fat = draw.gauss(1, 0.16), draw.uniform(0.5, 1.9)
         for visit in range(1, 2 + (number % 3 == 0)):
             kind = ("T2w", "dixon", "T1w")[number % 3] if visit == 1 or number % 2 else "dixon"
-            methods = DIXON_METHODS if kind == "dixon" else (FiMethod.T1T2_SAT_ANCHORED, FiMethod.T1T2_GMM3_MUSCLEMAP)
+            methods = DIXON_METHODS if kind == "dixon" else BRIGHTNESS_METHODS
             spine: Row = {"model": "spine@0.1.0", "model_sha256": "7" * 64}
             make.scan(subject, visit, "acq-sag_T2w", plane="sagittal", role="spine", **spine)
             scan = make.scan(subject, visit, f"acq-ax_{kind}", 1 + (kind == "dixon"), sequence=kind)

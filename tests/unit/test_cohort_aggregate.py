@@ -21,7 +21,7 @@ from paraspinal.core.records.registry import Registry, shard_path
 from paraspinal.core.records.schemas import COHORT_TABLES, CONVERT, INVENTORY, LEVELS_SHARD, MEASURE, QUALITY_SHARD
 from paraspinal.core.records.tables import Row, Table
 from paraspinal.core.settings import FailureLimitSettings
-from paraspinal.core.vocab import FiMethod, LevelScheme, Light, Reason, Status
+from paraspinal.core.vocab import LevelScheme, Light, Reason, Status
 
 FAILURE_LIMIT = FailureLimitSettings(max_failed_frac=0.1, min_items=20)
 
@@ -239,7 +239,13 @@ def test_dictionary_describes_every_column() -> None:
         for column in described.values():
             assert set(column) == {"name", "type", "unit", "description", "formula", "null_meaning"}
             assert column["null_meaning"]
-    assert "dixon_ff_ratio_of_sums" in found["fi_method"]
+    assert found["fi_method"]["dixon_ff_ratio_of_sums"] == {
+        "title": "Dixon, ratio of sums",
+        "short_name": "rs",
+        "definition": "sum F / sum (F + W) inside the mask",
+        "gate": None,
+        "sequences": ["dixon"],
+    }
 
 
 def test_dictionary_is_complete_for_every_column_now_and_later() -> None:
@@ -258,11 +264,11 @@ def test_dictionary_is_complete_for_every_column_now_and_later() -> None:
             never = column["null_meaning"] == "never null"
             assert never != table.schema.field(column["name"]).nullable, column["name"]
     for vocabulary, known in (
-        ("fi_method", FiMethod), ("level_scheme", LevelScheme), ("status", Status), ("light", Light),
+        ("level_scheme", LevelScheme), ("status", Status), ("light", Light),
         ("reason_code", Reason),
     ):  # fmt: skip
         assert set(found[vocabulary]) == set(known)
-    assert "Ashman's D of the two-component mixture above 2" in found["fi_gate"]
+    assert "Ashman's D of the two-component mixture above 2" in found["fi_method"]["t1t2_sat_anchored"]["gate"]
 
 
 def test_a_value_far_from_the_like_turns_its_scan_amber(tmp_path: Path) -> None:

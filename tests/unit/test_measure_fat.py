@@ -13,9 +13,12 @@ from paraspinal.core.imaging.geometry import Grid
 from paraspinal.core.imaging.subcutaneous import subcutaneous_fat_intensity
 from paraspinal.core.labels import muscle_labels
 from paraspinal.core.records.tables import Row
-from paraspinal.core.vocab import FiMethod, Muscle, Side
+from paraspinal.core.vocab import Muscle, Sequence, Side
 from paraspinal.stages.levels.stage import STAGE as LEVELS
-from paraspinal.stages.measure.fat import dixon as fat_dixon
+from paraspinal.stages.measure.fat import fat_methods
+from paraspinal.stages.measure.fat.dixon_ff_ratio_of_sums import ratio_of_sums
+from paraspinal.stages.measure.fat.dixon_ff_voxel_mean import voxel_mean
+from paraspinal.stages.measure.fat.dixon_pdff_map import pdff_map
 from paraspinal.stages.measure.fat.mixture import fit
 from paraspinal.stages.measure.fat.profile import profile_of
 from paraspinal.stages.measure.regions import Edge, regions_of
@@ -226,7 +229,7 @@ def test_known_fractions_by_dixon(tmp_path: Path, share: float, noise: float) ->
     paths = {"dseg_path": "dseg.nii.gz", "water_path": "water.nii.gz", "fat_path": "fat.nii.gz"}
     row = scan_row(grid, sequence="dixon", fat_fraction_path="ff.nii.gz", fat_fraction_scale=1000.0, **paths)
     metrics = stack_metrics(measured(tmp_path, row))
-    assert {m["fi_method"] for m in metrics} == {m.value for m in FiMethod if m.name.startswith("DIXON")}
+    assert {m["fi_method"] for m in metrics} == {m.name for m in fat_methods() if Sequence.DIXON in m.sequences}
     assert len(metrics) == 3 * 8
     for m in metrics:
         true = float(fat[labels == muscle_labels()[Muscle(m["muscle"]), Side(m["side"])]].mean())
@@ -262,7 +265,7 @@ def test_n4_is_never_done_to_dixon_and_is_nothing_to_its_receipt(tmp_path: Path)
     work = [work_in(tmp_path, measure={"n4": n4}).settings for n4 in (False, True)]
 
     def ids(sequence: str) -> set[str]:
-        row = scan_row(grid_of(), sequence=sequence)
+        row = scan_row(grid_of(), sequence=sequence, image_path="image.nii.gz")
         return {MEASURE.narrow(MEASURE.recipe(settings), [row], settings).id for settings in work}
 
     assert len(ids("dixon")) == 1
@@ -274,7 +277,7 @@ def test_slice_weights_reach_the_fat_fraction() -> None:
     water = np.ones((3, 5, 5))
     fat = np.broadcast_to(np.array([0.0, 1.0, 3.0])[:, None, None], (3, 5, 5))
     region = regions_of(labels, [1], 1.0)[1]
-    profile = profile_of(fat_dixon.ratio_of_sums(water, fat), 1, region)
+    profile = profile_of(ratio_of_sums(water, fat), 1, region)
     assert profile.at(np.array([0.0, 0.5, 0.25]))["fi"] == pytest.approx((0.5 + 0.75) / (1.0 + 1.0))
 
 
@@ -339,11 +342,11 @@ def test_real_hand_dixon_agrees_with_its_reference() -> None:
     region = regions_of(labels, [1], 1.0)[1]
     everywhere = np.ones(labels.shape[0])
     reference = percent[labels > 0].mean() / 100
-    for method in (fat_dixon.voxel_mean(water, fat), fat_dixon.pdff_map(percent, 100.0)):
+    for method in (voxel_mean(water, fat), pdff_map(percent, 100.0)):
         assert profile_of(method, 1, region).at(everywhere)["fi"] == pytest.approx(reference, abs=0.01)
     signal = (water + fat)[labels > 0]
     weighted = np.average(percent[labels > 0], weights=signal) / 100
-    ratio = profile_of(fat_dixon.ratio_of_sums(water, fat), 1, region).at(everywhere)["fi"]
+    ratio = profile_of(ratio_of_sums(water, fat), 1, region).at(everywhere)["fi"]
     assert ratio == pytest.approx(weighted, abs=1e-9)
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from paraspinal.core.imaging.geometry import Grid
-from paraspinal.stages.measure.fat.marrow import marrow_ff_frac
-from paraspinal.stages.measure.stage import _judged_by_marrow
+from paraspinal.stages.measure.fat.marrow import judged_by_marrow, marrow_ff_frac
 
 AXES = np.array([[1.0, 0.0, 0.0], [0.0, 0.98, -0.2], [0.0, 0.2, 0.98]])
 
@@ -60,16 +59,16 @@ def _row(**over: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("marrow", [0.1, 0.45, 0.85, None])
 def test_possible_marrow_withholds_nothing(marrow: float | None) -> None:
-    assert _judged_by_marrow(_row(), marrow) == {**_row(), "marrow_ff_frac": marrow}
+    assert judged_by_marrow(_row(), marrow) == {**_row(), "marrow_ff_frac": marrow}
 
 
 @pytest.mark.parametrize("marrow", [0.01, 0.96])
 def test_impossible_marrow_withholds_the_fat_and_says_why(marrow: float) -> None:
-    row = _judged_by_marrow(_row(), marrow)
+    row = judged_by_marrow(_row(), marrow)
     assert (row["status"], row["reason_code"], row["fi_reason_code"]) == ("warn", *["DIXON_SCALE_MISMATCH"] * 2)
     assert f"{marrow:.2f}" in row["detail"]
 
 
 def test_an_earlier_reason_stands() -> None:
     doubted = _row(status="warn", reason_code="DIXON_SWAP_SUSPECTED", fi_reason_code="DIXON_SWAP_SUSPECTED")
-    assert _judged_by_marrow(doubted, 0.99) == {**doubted, "marrow_ff_frac": 0.99}
+    assert judged_by_marrow(doubted, 0.99) == {**doubted, "marrow_ff_frac": 0.99}

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from report_factory import AREA_MM2, DIXON_METHODS, FAT, CohortFactory
 
-from paraspinal.core.vocab import FiMethod, LevelScheme, Muscle, Side
+from paraspinal.core.vocab import LevelScheme, Muscle, Side
 from paraspinal.stages.report.data import read_cohort
 from paraspinal.stages.report.muscles import SchemeView, change, schemes, sides
 
-RATIO = FiMethod.DIXON_FF_RATIO_OF_SUMS
+RATIO = DIXON_METHODS[0]
 L3 = AREA_MM2[Muscle.MULTIFIDUS][2]
 
 

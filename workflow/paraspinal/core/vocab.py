@@ -181,23 +181,6 @@ class LevelNumbering(StrEnum):
     UNRESOLVED = "unresolved"
 
 
-class FiMethod(StrEnum):
-    """How a fat infiltration was computed; definitions in the data dictionary."""
-
-    DIXON_FF_RATIO_OF_SUMS = "dixon_ff_ratio_of_sums"
-    DIXON_FF_VOXEL_MEAN = "dixon_ff_voxel_mean"
-    DIXON_PDFF_MAP = "dixon_pdff_map"
-    T1T2_SAT_ANCHORED = "t1t2_sat_anchored"
-    T1T2_GMM3_MUSCLEMAP = "t1t2_gmm3_musclemap"
-
-
-class BiasCorrection(StrEnum):
-    """What was done to the brightness of an image before fat was read off it."""
-
-    NONE = "none"
-    N4 = "n4"
-
-
 class TostMethod(StrEnum):
     """How an equivalence test was made."""
 

@@ -12,6 +12,7 @@ import pandas as pd
 from paraspinal.core.errors import DataError, InputError
 from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import PairState, Status
+from paraspinal.stages.measure.fat.dixon_ff_ratio_of_sums import METHOD as RATIO_OF_SUMS
 from paraspinal.statistics.columns import agreement_table
 from paraspinal.statistics.margins import Margin
 from paraspinal.statistics.strata import PairedTable, agreement_rows
@@ -25,7 +26,7 @@ from paraspinal.validate.run_tables import KnownScan
 from paraspinal.validate.scans import number_pairs, read_pair
 from paraspinal.validate.summary import BY, summarise
 
-MEASURES = {"volume_mm3": "volume_mm3", "fi": "fi_dixon_ff_ratio_of_sums"}
+MEASURES = {"volume_mm3": "volume_mm3", "fi": f"fi_{RATIO_OF_SUMS.name}"}
 """Values in the table of overlap, and what they are called in the table of agreement."""
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from paraspinal.cohort.tables.dictionary import dictionary
 from paraspinal.core.files import sha256_file, sha256_json
 from paraspinal.core.paths import PROJECT, RESOURCES
 from paraspinal.core.records.digest import code_digest
@@ -55,6 +56,7 @@ def stage_params(name: str, settings: Settings) -> dict[str, Any]:
                 **asdict(settings.failure_limit),
                 "max_robust_z": far.max_robust_z,
                 "min_peers": far.min_peers,
+                "dictionary": sha256_json(dictionary()),
             },
             "report": {"page": _page_digest()},
         }[name]

@@ -8,19 +8,9 @@ from typing import Any
 from paraspinal.core.files import write_json
 from paraspinal.core.records.schemas import COHORT_TABLES
 from paraspinal.core.records.tables import Column, Table
-from paraspinal.core.vocab import FiMethod, LevelScheme, Light, Reason, Status
-from paraspinal.stages.measure.fat.brightness import MIN_ASHMAN_D, MIN_CONTRAST_FRAC, MIN_DELTA_BIC
+from paraspinal.core.vocab import LevelScheme, Light, Reason, Status
+from paraspinal.stages.measure.fat import FatMethod, fat_methods
 
-FI_METHODS = {
-    FiMethod.DIXON_FF_RATIO_OF_SUMS: "sum F / sum (F + W) inside the mask",
-    FiMethod.DIXON_FF_VOXEL_MEAN: "mean of F / (F + W) over the voxels of the mask with F + W > 0",
-    FiMethod.DIXON_PDFF_MAP: "mean of the vendor or multi-echo fat-fraction map inside the mask",
-    FiMethod.T1T2_SAT_ANCHORED: "mean place between the mode of lean muscle (0) and the median of subcutaneous fat (1)",
-    FiMethod.T1T2_GMM3_MUSCLEMAP: (
-        "3-component Gaussian mixture of the muscle: share of the brightest, plus the middle one's "
-        "by where its mean lies between the two others (all or nothing where it is not separate from one)"
-    ),
-}
 LEVEL_SCHEMES = {
     LevelScheme.VERTEBRA_SLAB: (
         "between the points where the axis of the body, through its centre, meets the two end-plate planes, cut along "
@@ -37,23 +27,26 @@ LEVEL_SCHEMES = {
     LevelScheme.NONE: "the level could not be resolved",
 }
 
-FI_GATE = (
-    "on T1w and T2w images, only where muscle holds two populations: Ashman's D of the two-component mixture above "
-    f"{MIN_ASHMAN_D:g}, BIC better than that of one component by more than {MIN_DELTA_BIC:g}, and the mean of fat at "
-    f"least {MIN_CONTRAST_FRAC:.0%} brighter than that of muscle; else null with FI_UNIMODAL"
-)
-
 
 def dictionary() -> dict[str, Any]:
     """Describe every cohort table, column and closed vocabulary."""
     return {
         "tables": {table.name: _table(table) for table in COHORT_TABLES},
-        "fi_method": {k.value: v for k, v in FI_METHODS.items()},
-        "fi_gate": FI_GATE,
+        "fi_method": {method.name: _fat_method(method) for method in fat_methods()},
         "level_scheme": {k.value: v for k, v in LEVEL_SCHEMES.items()},
         "status": [s.value for s in Status],
         "light": [x.value for x in Light],
         "reason_code": [r.value for r in Reason],
+    }
+
+
+def _fat_method(method: FatMethod) -> dict[str, Any]:
+    return {
+        "title": method.title,
+        "short_name": method.short_name,
+        "definition": method.definition,
+        "gate": method.gate,
+        "sequences": [sequence.value for sequence in method.sequences],
     }
 
 

@@ -11,7 +11,7 @@ the better light, then with more values, then with the greater part of the level
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Sequences
 from dataclasses import replace
 from pathlib import Path
@@ -28,8 +28,8 @@ from paraspinal.core.levels import all_levels
 from paraspinal.core.records.people_schemas import COVARIATES, PARTICIPANTS
 from paraspinal.core.records.schemas import COHORT_TABLES, METRICS, QUALITY, SCANS
 from paraspinal.core.records.tables import Column
-from paraspinal.core.vocab import FiMethod, LevelScheme, Light, Muscle, Sequence, Side
-from paraspinal.stages.report.data import SCAN_KEY, flagged, read_arrow, read_table
+from paraspinal.core.vocab import LevelScheme, Light, Muscle, Sequence, Side
+from paraspinal.stages.report.data import SCAN_KEY, FatMethodWords, flagged, read_arrow, read_fat_methods, read_table
 
 SEQUENCES = {
     Sequence.T1W: "t1", Sequence.T2W: "t2", Sequence.PDW: "pd", Sequence.STIR: "st", Sequence.FLAIR: "fl",
@@ -44,11 +44,7 @@ SCHEMES = {
     LevelScheme.DISC_STACK: "dstk", LevelScheme.SLICE_BLOCK: "blk", LevelScheme.PLANE_BLOCK: "pblk",
     LevelScheme.NONE: "none",
 }  # fmt: skip
-METHODS = {
-    FiMethod.DIXON_FF_RATIO_OF_SUMS: "rs", FiMethod.DIXON_FF_VOXEL_MEAN: "vm", FiMethod.DIXON_PDFF_MAP: "pd",
-    FiMethod.T1T2_SAT_ANCHORED: "sa", FiMethod.T1T2_GMM3_MUSCLEMAP: "gm",
-}  # fmt: skip
-"""The parts of a name. A test builds every name there can be."""
+"""The parts of a name, but for the fat method, which brings its own. A test builds every name there can be."""
 
 WIDE = "wide"
 """The name of the table that is made when it is exported."""
@@ -71,7 +67,7 @@ _LIGHTS = (Light.GREEN.value, Light.AMBER.value, Light.RED.value)
 
 
 class Cell(NamedTuple):
-    """What a column of the wide table holds; ``side`` is empty for asymmetry, ``method`` for what needs no fat."""
+    """What a column of the wide table holds; ``side`` is empty for asymmetry, ``method`` None for what needs no fat."""
 
     sequence: str
     muscle: str
@@ -79,7 +75,7 @@ class Cell(NamedTuple):
     level: str
     scheme: str
     measure: str
-    method: str
+    method: FatMethodWords | None
 
     @property
     def name(self) -> str:
@@ -91,14 +87,14 @@ class Cell(NamedTuple):
             {"stack": "all"}.get(self.level, self.level.replace("_", "").lower()),
             SCHEMES[LevelScheme(self.scheme)],
             _UNIT.sub("", self.measure)[: 9 if needs_method(self.measure) else 12].rstrip("_"),
-            METHODS[FiMethod(self.method)] if self.method else "",
+            self.method.short_name if self.method else "",
         )
         return "_".join(part for part in parts if part)
 
     def column(self) -> Column:
         """Describe the column after the one of the metrics table it is made of."""
         source = measures()[self.measure]
-        method = f", {self.method}" if self.method else ""
+        method = f", {self.method.name}" if self.method else ""
         side = f" {self.side}" if self.side else ""
         where = f"{self.muscle.replace('_', ' ')}{side} {self.level} {self.scheme}, {self.sequence}{method}"
         text = f"{self.measure}: {where}; {source.description}"
@@ -145,7 +141,8 @@ def wide(results: Path, schemes: Sequences[str] = (), chosen: Sequences[str] = (
     visits, known = _with_people(visits, read_table(PARTICIPANTS, tables), read_table(COVARIATES, tables))
     described += known
     arrays = [pa.array(visits[column.name], column.type, from_pandas=True) for column in described]
-    for cell, values in _cells(best, visits, chosen):
+    fat_methods = read_fat_methods(tables, best["fi_method"].unique())
+    for cell, values in _cells(best, visits, chosen, fat_methods):
         described.append(cell.column())
         arrays.append(pa.array(values, pa.float64(), from_pandas=True))
     return pa.Table.from_arrays(arrays, schema=pa.schema([column.field() for column in described]))
@@ -209,7 +206,9 @@ def _with_people(visits: pd.DataFrame, people: pd.DataFrame, facts: pd.DataFrame
     return visits.merge(joined, how="left", on="subject"), described
 
 
-def _cells(rows: pd.DataFrame, visits: pd.DataFrame, chosen: Sequences[str]) -> Iterator[tuple[Cell, Floats]]:
+def _cells(
+    rows: pd.DataFrame, visits: pd.DataFrame, chosen: Sequences[str], fat_methods: Mapping[str, FatMethodWords]
+) -> Iterator[tuple[Cell, Floats]]:
     """Yield every column that has a value, in the order of the vocabularies, with a value per visit (NaN: none)."""
     place = pd.Series(range(len(visits)), pd.MultiIndex.from_frame(visits[_VISIT]))
     at = place.reindex(pd.MultiIndex.from_frame(rows[_VISIT])).to_numpy()
@@ -221,22 +220,22 @@ def _cells(rows: pd.DataFrame, visits: pd.DataFrame, chosen: Sequences[str]) -> 
         sequence, muscle, side, level, scheme, method = (str(part) for part in cast(tuple[Any, ...], key))
         for measure in chosen:
             values = rows[measure].to_numpy()[found]
-            cell = Cell(
-                sequence, muscle, "" if measure.startswith("asym") else side, level, scheme, measure,
-                method if needs_method(measure) else "",
-            )  # fmt: skip
             if np.isnan(values).all() or (needs_method(measure) and not method):
                 continue
+            cell = Cell(
+                sequence, muscle, "" if measure.startswith("asym") else side, level, scheme, measure,
+                fat_methods[method] if needs_method(measure) else None,
+            )  # fmt: skip
             column = columns.setdefault(cell, np.full(len(visits), np.nan))
             column[at[found]] = values
     yield from sorted(columns.items(), key=lambda item: _order(item[0], chosen))
 
 
-def _order(cell: Cell, chosen: Sequences[str]) -> tuple[int, ...]:
+def _order(cell: Cell, chosen: Sequences[str]) -> tuple[Any, ...]:
     levels = [level.name for level in all_levels()]
     return (
         list(SEQUENCES).index(Sequence(cell.sequence)), list(chosen).index(cell.measure),
         list(SCHEMES).index(LevelScheme(cell.scheme)), list(MUSCLES).index(Muscle(cell.muscle)),
         levels.index(cell.level) if cell.level in levels else len(levels), ["", *SIDES].index(cell.side),
-        ["", *METHODS].index(cell.method),
+        cell.method.title if cell.method else "",
     )  # fmt: skip

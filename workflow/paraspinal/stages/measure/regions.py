@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from paraspinal.core.labels import muscle_labels
+from paraspinal.core.records.tables import Row
+
 Voxels = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
 """Indices (slice, row, column) of voxels of the whole image."""
 
@@ -46,6 +49,18 @@ class Region:
 def regions_of(labels: NDArray[np.unsignedinteger], codes: list[int], pixel_area_mm2: float) -> dict[int, Region]:
     """Take the muscles with these label codes out of a label map (z, y, x)."""
     return dict(_regions(labels, codes, pixel_area_mm2))
+
+
+def areas_of(regions: Mapping[int, Region]) -> list[Row]:
+    """Cross-sections of every muscle slice by slice; null, never 0, where the label map shows none."""
+    return [
+        {
+            "muscle": muscle.value,
+            "side": side.value,
+            "csa_mm2": [mm2 or None for mm2 in regions[code].area_mm2.tolist()],
+        }
+        for (muscle, side), code in muscle_labels().items()
+    ]
 
 
 def _regions(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -27,13 +27,28 @@ _METRIC_COLUMNS = [
     *SIZE_KEY, "fi_method", "acsa_mm2", "volume_mm3", "fi", "fi_reason_code", "reason_code", "sequence",
 ]  # fmt: skip
 
+DICTIONARY = "dictionary.json"
+
+
+@dataclass(frozen=True)
+class FatMethodWords:
+    """What the data dictionary says of a fat method; ``gate`` is when it gives a value at all, None for always."""
+
+    name: str
+    title: str
+    short_name: str
+    definition: str
+    gate: str | None
+    sequences: tuple[str, ...]
+
 
 @dataclass(frozen=True)
 class Cohort:
     """The tables of one results folder, one frame each, columns as declared in the schemas.
 
     ``metrics`` holds only the columns the report uses, texts as categories, and ``visit_order``; ``usable`` are its
-    rows without those that a red flag of the quality table speaks about. ``measured`` are the keys of the scans with at
+    rows without those that a red flag of the quality table speaks about. ``fat_methods`` are those the data dictionary
+    describes, by name and in the order of their titles. ``measured`` are the keys of the scans with at
     least one cross-section.
     """
 
@@ -44,6 +59,7 @@ class Cohort:
     quality: pd.DataFrame
     participants: pd.DataFrame
     dictionary: dict[str, Any]
+    fat_methods: dict[str, FatMethodWords]
     config: dict[str, Any]
     usable: pd.DataFrame
     measured: pd.MultiIndex
@@ -69,7 +85,8 @@ def read_cohort(results: Path) -> Cohort:
         metrics=metrics,
         quality=quality,
         participants=read_table(PARTICIPANTS, tables),
-        dictionary=_document(tables / "dictionary.json"),
+        dictionary=_document(tables / DICTIONARY),
+        fat_methods=read_fat_methods(tables, metrics["fi_method"].cat.categories),
         config=_document(results / "run_config.yaml"),
         usable=metrics[~flagged(metrics, quality, Light.RED)],
         measured=pd.MultiIndex.from_frame(plain(has_size)),
@@ -138,6 +155,27 @@ def _document(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InputError(f"{path.name} holds no keys", hint="run the workflow again")
     return found
+
+
+def read_fat_methods(tables: Path, used: Iterable[Any]) -> dict[str, FatMethodWords]:
+    """Read from the data dictionary what fat methods there are, by name and in the order of their titles.
+
+    Raises InputError if the dictionary is missing, damaged or of another version, or knows not all that are ``used``
+    (null: none).
+    """
+    try:
+        described = _document(tables / DICTIONARY)["fi_method"]
+        found = [
+            FatMethodWords(name, **{**words, "sequences": tuple(words["sequences"])})
+            for name, words in described.items()
+        ]
+    except (KeyError, TypeError, AttributeError):
+        raise InputError("the data dictionary was written by another version", hint="run the workflow again") from None
+    if unknown := sorted({name for name in used if not pd.isna(name)} - set(described)):
+        raise InputError(
+            f"the data dictionary does not know the fat method {unknown[0]}", hint="run the workflow again"
+        )
+    return {method.name: method for method in sorted(found, key=lambda method: method.title)}
 
 
 def visit_order(scans: pd.DataFrame) -> pd.Series[int]:

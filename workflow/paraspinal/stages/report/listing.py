@@ -15,7 +15,7 @@ from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import Light, Muscle, Sequence
 from paraspinal.stages.report.data import SCAN_KEY, Cohort, groups, plain, records
 from paraspinal.stages.report.flow import is_measured
-from paraspinal.stages.report.words import FI_METHODS, LIGHTS, MUSCLES, SEQUENCES, level_name, level_order, reason_text
+from paraspinal.stages.report.words import LIGHTS, MUSCLES, SEQUENCES, level_name, level_order, reason_text
 
 MAX_PICTURES = 60
 MAX_PICTURE_BYTES = 15_000_000
@@ -98,7 +98,7 @@ def listing(cohort: Cohort, results: Path) -> Listing:
     listed = scans.head(MAX_SCANS)
     rows = records(listed)
     concerns = _concerns(_of(flags, listed))
-    levels, fat = _levels(_of(cohort.levels, listed)), _fat_methods(_of(cohort.metrics, listed))
+    levels, fat = _levels(_of(cohort.levels, listed)), _fat_methods(_of(cohort.metrics, listed), cohort)
     pictures = _pictures([r["overlay_path"] for r in rows], results)
     lines = []
     for row, picture in zip(rows, pictures, strict=True):
@@ -210,10 +210,10 @@ def _levels(levels: pd.DataFrame) -> dict[tuple[str, ...], str]:
     return found
 
 
-def _fat_methods(metrics: pd.DataFrame) -> dict[tuple[str, ...], str]:
+def _fat_methods(metrics: pd.DataFrame, cohort: Cohort) -> dict[tuple[str, ...], str]:
     given = metrics.loc[metrics["fi"].notna(), [*SCAN_KEY, "fi_method"]].drop_duplicates()
     return {
-        key: "; ".join(title for method, title in FI_METHODS.items() if method in set(rows["fi_method"]))
+        key: "; ".join(m.title for m in cohort.fat_methods.values() if m.name in set(rows["fi_method"]))
         for key, rows in groups(given, SCAN_KEY)
     }
 

@@ -5,19 +5,19 @@ Every section is paragraphs and tables of plain text, which the page and ``metho
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from collections.abc import Sequence as Sequences
 
 import pandas as pd
 
 from paraspinal.core.records.schemas import METRICS
 from paraspinal.core.records.tables import Column, Row
-from paraspinal.core.vocab import FiMethod, Light
+from paraspinal.core.vocab import Light, Sequence
 from paraspinal.stages.report.data import SCAN_KEY, Cohort, records, sizes
 from paraspinal.stages.report.evidence import Evidence, Model
 from paraspinal.stages.report.flow import Flow, People, Share, Step, light_counts, people
 from paraspinal.stages.report.prose import Grid, Section, counted, joined, shares_text
-from paraspinal.stages.report.words import FI_METHODS, SCHEMES, reason_text
+from paraspinal.stages.report.words import SCHEMES, reason_text
 
 SIZES = tuple(c for c in METRICS.columns if c.unit in ("mm2", "mm3", "%") or c.name.startswith("rcsa_"))
 """Columns of the metrics table that are sizes; whichever hold a value are defined in the text."""
@@ -101,7 +101,7 @@ def _ages(who: People) -> str:
     return f"{counted(rows[0].people, 'person', 'people')} had a measured scan ({joined(parts)}){age}."
 
 
-def _flow_grid(caption: str, steps: Sequence[Step]) -> Grid:
+def _flow_grid(caption: str, steps: Sequences[Step]) -> Grid:
     rows = [
         (
             step.title + (f" ({step.note})" if step.note else ""),
@@ -155,14 +155,14 @@ def _levels(cohort: Cohort, flow: Flow) -> Section:
         f"A group of oblique slices belongs to a disc when their normals differ by at most {angle:g} degrees."
         if angle is not None and "disc_stack" in set(rows["level_scheme"])
         else "",
-        _definitions(cohort, "level_scheme", {s: SCHEMES[s] for s in SCHEMES if s in seen}),
+        _definitions(cohort, {s: SCHEMES[s] for s in SCHEMES if s in seen}),
     ]
     return Section("Levels", tuple(p for p in paragraphs if p))
 
 
-def _definitions(cohort: Cohort, vocabulary: str, titles: Mapping[Any, str]) -> str:
-    """Define words, each with its title, as the data dictionary of this run does."""
-    known = cohort.dictionary.get(vocabulary, {})
+def _definitions(cohort: Cohort, titles: Mapping[str, str]) -> str:
+    """Define level schemes, each with its title, as the data dictionary of this run does."""
+    known = cohort.dictionary.get("level_scheme", {})
     return " ".join(f"{title} ({word}): {known[word]}." for word, title in titles.items() if word in known)
 
 
@@ -190,20 +190,19 @@ def _plain_unit(column: Column) -> str:
 
 
 def _fat(cohort: Cohort, flow: Flow) -> Section:
-    used = [m for m in FiMethod if m in set(cohort.metrics.loc[cohort.metrics["fi"].notna(), "fi_method"])]
+    given = set(cohort.metrics.loc[cohort.metrics["fi"].notna(), "fi_method"])
+    used = [method for method in cohort.fat_methods.values() if method.name in given]
     ring = cohort.config.get("measure", {}).get("min_subcutaneous_ff")
     missing = cohort.metrics.loc[cohort.metrics["fi"].isna(), "fi_reason_code"].astype("str").fillna("").value_counts()
     ordered = sorted(missing.items(), key=lambda item: (-item[1], item[0]))
     withheld = [Share(str(code), reason_text(str(code)), int(n)) for code, n in ordered]
     paragraphs = [
         f"Of the measured scans: {shares_text(flow.by_fat)}." if flow.by_fat else "",
-        _definitions(cohort, "fi_method", {m: FI_METHODS[m] for m in used}),
-        f"Fat infiltration was given, {cohort.dictionary['fi_gate']}."
-        if "fi_gate" in cohort.dictionary and any(m.startswith("t1t2") for m in used)
-        else "",
+        " ".join(f"{method.title} ({method.name}): {method.definition}." for method in used),
+        *(f"Fat infiltration was given, {gate}." for gate in dict.fromkeys(method.gate for method in used) if gate),
         f"A Dixon pair was used only if fat under the skin had a fat fraction of at least {ring:g}; else a swap of "
         "water and fat or unequal scales are suspected and no fat fraction is given."
-        if ring is not None and any(m.startswith("dixon") for m in used)
+        if ring is not None and any(Sequence.DIXON in method.sequences for method in used)
         else "",
         f"Rows without fat infiltration, by reason: {shares_text(withheld)}." if withheld and used else "",
         "Methods measure different things and were not pooled." if len(used) > 1 else "",

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from paraspinal.core.levels import STACK
-from paraspinal.core.vocab import FiMethod, LevelScheme, Muscle, Side
+from paraspinal.core.vocab import LevelScheme, Muscle, Side
 from paraspinal.stages.report.data import Cohort, sizes
 from paraspinal.stages.report.words import SCHEMES, level_order
 
@@ -40,7 +40,7 @@ class MuscleRow:
     side: Side
     acsa_mm2: Spread | None
     volume_mm3: Spread | None
-    fi: dict[FiMethod, Spread]
+    fi: dict[str, Spread]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class SchemeView:
 
     scheme: LevelScheme
     levels: tuple[str, ...]
-    methods: tuple[FiMethod, ...]
+    methods: tuple[str, ...]
     people: int
     scans: int
     rows: tuple[MuscleRow, ...]
@@ -67,7 +67,7 @@ class ChangeRow:
     muscle: Muscle
     side: Side
     acsa_pct: Spread | None
-    fi_pp: dict[FiMethod, Spread]
+    fi_pp: dict[str, Spread]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Change:
 
     people: int
     days: Spread | None
-    methods: tuple[FiMethod, ...]
+    methods: tuple[str, ...]
     rows: tuple[ChangeRow, ...]
     points: dict[tuple[Muscle, Side], tuple[float, ...]]
 
@@ -87,16 +87,19 @@ def schemes(cohort: Cohort) -> tuple[SchemeView, ...]:
     levels = found["level"] if STACK in found["level"].cat.categories else found["level"].cat.add_categories([STACK])
     found = found.assign(level=levels.fillna(STACK))
     present = set(found.loc[found["acsa_mm2"].notna(), "level_scheme"])
-    return tuple(_scheme(scheme, found[found["level_scheme"] == scheme]) for scheme in SCHEMES if scheme in present)
+    known = list(cohort.fat_methods)
+    return tuple(
+        _scheme(scheme, found[found["level_scheme"] == scheme], known) for scheme in SCHEMES if scheme in present
+    )
 
 
-def _scheme(scheme: LevelScheme, rows: pd.DataFrame) -> SchemeView:
+def _scheme(scheme: LevelScheme, rows: pd.DataFrame, fat_methods: list[str]) -> SchemeView:
     size = sizes(rows)
     acsa, volume = (_spreads(size, CELL, column) for column in ("acsa_mm2", "volume_mm3"))
     fi = _spreads(rows, [*CELL, "fi_method"], "fi")
     seen = size[size["acsa_mm2"].notna()]
     levels = [level for level in level_order() if level in set(seen["level"])]
-    methods = [m for m in FiMethod if any(key[3] == m for key in fi)]
+    methods = [m for m in fat_methods if any(key[3] == m for key in fi)]
     cells = [(m, level, side) for m in Muscle for level in levels for side in Side]
     return SchemeView(
         scheme=scheme,
@@ -163,7 +166,7 @@ def change(cohort: Cohort) -> Change:
     fat_pp = (100 * (fat["last"] - fat["first"])).groupby(["muscle", "side", "fi_method", "subject"]).mean()
     size_spreads = summarise(size_pct, ["muscle", "side"])
     fat_spreads = summarise(fat_pp, ["muscle", "side", "fi_method"])
-    methods = tuple(m for m in FiMethod if any(key[2] == m for key in fat_spreads))
+    methods = tuple(m for m in cohort.fat_methods if any(key[2] == m for key in fat_spreads))
     cells = [(m, s) for m in Muscle for s in Side if (m, s) in size_spreads]
     people = size.index.get_level_values("subject").unique()
     return Change(

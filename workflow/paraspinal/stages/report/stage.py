@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jinja2
@@ -25,7 +25,7 @@ from paraspinal.stages.report.listing import listing
 from paraspinal.stages.report.methods import methods
 from paraspinal.stages.report.muscles import Change, SchemeView, Spread, change, schemes, sides
 from paraspinal.stages.report.prose import Section, markdown
-from paraspinal.stages.report.words import FI_METHODS, LIGHTS, MUSCLES, SCHEMES, SEQUENCES, level_name
+from paraspinal.stages.report.words import LIGHTS, MUSCLES, SCHEMES, SEQUENCES, level_name
 
 TEMPLATES = PROJECT / "workflow" / "report"
 THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
@@ -55,7 +55,7 @@ def render(cohort: Cohort, results: Path, found: Flow, text: Sequence[Section], 
     """Fill the template; the page's security policy admits exactly its own style and script."""
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "table.js"))
     views, changes = schemes(cohort), change(cohort)
-    scans = cohort.scans
+    scans, titles = cohort.scans, {method.name: method.title for method in cohort.fat_methods.values()}
     page = _environment().get_template("index.html.j2").render(
         style=Markup(style),
         script=Markup(script),
@@ -67,7 +67,7 @@ def render(cohort: Cohort, results: Path, found: Flow, text: Sequence[Section], 
         claim=claim,
         people=people(cohort),
         schemes=views,
-        profiles=[(_size_panels(v), _fat_panels(v), [FI_METHODS[m] for m in v.methods]) for v in views],
+        profiles=[(_size_panels(v), _fat_panels(v, titles), [titles[m] for m in v.methods]) for v in views],
         pairs=_pair_panels(cohort),
         change=changes,
         change_figure=_change_figure(changes),
@@ -79,7 +79,8 @@ def render(cohort: Cohort, results: Path, found: Flow, text: Sequence[Section], 
         listing=listing(cohort, results),
         tables=COHORT_TABLES,
         min_for_quartiles=MIN_FOR_QUARTILES,
-        definitions=cohort.dictionary.get("fi_method", {}) | cohort.dictionary.get("level_scheme", {}),
+        definitions=cohort.dictionary.get("level_scheme", {}),
+        fat_titles=titles,
         config_text=yaml.safe_dump({k: v for k, v in cohort.config.items() if k not in PLACES}, allow_unicode=True),
         version=version(),
     )  # fmt: skip
@@ -101,7 +102,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {"count": count, "fixed": fixed, "spread": spread, "level": level_name}
     environment.globals |= {
-        "MUSCLES": MUSCLES, "SCHEMES": SCHEMES, "FI_METHODS": FI_METHODS, "LIGHTS": LIGHTS, "SIDES": list(Side),
+        "MUSCLES": MUSCLES, "SCHEMES": SCHEMES, "LIGHTS": LIGHTS, "SIDES": list(Side),
         "LIGHT_RANK": {light: rank for rank, light in enumerate(LIGHTS)},
         "lights_bar": figures.lights_bar, "legend_key": figures.legend_key,
     }  # fmt: skip
@@ -154,11 +155,11 @@ def _size(view: SchemeView, muscle: Muscle, level: str, side: Side) -> Spread | 
     return row.acsa_mm2 if row else None
 
 
-def _fat_panels(view: SchemeView) -> list[tuple[str, Markup]]:
+def _fat_panels(view: SchemeView, titles: Mapping[str, str]) -> list[tuple[str, Markup]]:
     """One panel per muscle: fat infiltration along the levels, one series per method, on one scale for all."""
     percent = {k: Spread(s.n, 100 * s.q1, 100 * s.median, 100 * s.q3) for k, s in view.fi_both.items()}
     top = max((s.q3 for s in percent.values()), default=0.0)
-    names = [FI_METHODS[m] for m in view.methods]
+    names = [titles[m] for m in view.methods]
     panels = []
     for muscle in Muscle:
         levels = [(level_name(x), [percent.get((muscle, x, m)) for m in view.methods]) for x in view.levels]

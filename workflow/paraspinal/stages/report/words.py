@@ -1,9 +1,9 @@
-"""Plain words for the codes of the tables; the only place where the report names anything."""
+"""Plain words for the codes of the tables; fat methods bring their own, which the data dictionary hands on."""
 
 from __future__ import annotations
 
 from paraspinal.core.labels import disc_labels, vertebra_labels
-from paraspinal.core.vocab import FiMethod, LevelScheme, Light, Muscle, Reason, Sequence
+from paraspinal.core.vocab import LevelScheme, Light, Muscle, Reason, Sequence
 
 MUSCLES = {
     Muscle.MULTIFIDUS: "Multifidus",
@@ -22,14 +22,6 @@ SCHEMES = {
     LevelScheme.NONE: "Level unknown",
 }
 """Title of each level scheme, in the order the report shows them; their definitions are in the data dictionary."""
-
-FI_METHODS = {
-    FiMethod.DIXON_FF_RATIO_OF_SUMS: "Dixon, ratio of sums",
-    FiMethod.DIXON_FF_VOXEL_MEAN: "Dixon, voxel mean",
-    FiMethod.DIXON_PDFF_MAP: "Fat-fraction map",
-    FiMethod.T1T2_SAT_ANCHORED: "T1/T2, anchored",
-    FiMethod.T1T2_GMM3_MUSCLEMAP: "T1/T2, mixture",
-}
 
 SEQUENCES = {
     Sequence.T1W: "T1-weighted",

@@ -10,23 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from paraspinal.core.errors import DataError
 from paraspinal.core.imaging.geometry import Grid
 from paraspinal.core.imaging.subcutaneous import MIN_FAT_RATIO, subcutaneous_fat_intensity
-from paraspinal.core.vocab import FiMethod, Reason
+from paraspinal.core.labels import muscle_labels
+from paraspinal.core.vocab import Muscle, Reason, Sequence
 from paraspinal.stages.measure.fat.mixture import Mixture, fit
-from paraspinal.stages.measure.fat.profile import FatMethod, Parts
-from paraspinal.stages.measure.regions import Edge, Region, Voxels
+from paraspinal.stages.measure.fat.n4 import BiasCorrection, evened
+from paraspinal.stages.measure.regions import Edge, Region
+from paraspinal.stages.measure.scan import Scan
 
 Floats = NDArray[np.float64]
 
+SEQUENCES = (Sequence.T1W, Sequence.T2W)
+"""Sequences in which the brightness of a voxel tells fat from muscle."""
+INVALID = (Muscle.PSOAS_MAJOR,)
+"""Thresholds do not measure the fat of the psoas on T1w and T2w: published agreement is nil (ICC <= 0.01)."""
 MIN_ASHMAN_D = 2.0
 """Two components nearer than this are not cleanly separate (Ashman et al. 1994)."""
 MIN_DELTA_BIC = 10.0
 """Evidence for two components over one that counts as very strong."""
 MIN_CONTRAST_FRAC = 0.5
 """Fat must be brighter than muscle by this share of the muscle's intensity."""
-MIN_FAT_PLACE = 0.75
-"""A component less than this far from lean muscle (0) to subcutaneous fat (1) is voxels that hold both, not fat."""
 N_BINS = 256
 """Bins of the intensity histogram."""
 TOP_PERCENTILE = 99.9
@@ -37,6 +42,12 @@ LEAN_PERCENTILE = 10.0
 """This percentile of all muscle voxels is lean muscle even where most of a muscle is fat."""
 MIN_VOXELS = 50
 """Fewer voxels cannot show two components."""
+GATE = (
+    "on T1w and T2w images, only where muscle holds two populations: Ashman's D of the two-component mixture above "
+    f"{MIN_ASHMAN_D:g}, BIC better than that of one component by more than {MIN_DELTA_BIC:g}, and the mean of fat at "
+    f"least {MIN_CONTRAST_FRAC:.0%} brighter than that of muscle; else null with FI_UNIMODAL"
+)
+"""When the methods give a value, for the data dictionary."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,35 @@ class Muscles:
         """Counts of all muscles together."""
         total: Floats = np.sum(list(self.counts.values()), axis=0)
         return total
+
+
+@dataclass(frozen=True)
+class Brightness:
+    """A T1w or T2w scan as the brightness methods see it.
+
+    ``image`` (z, y, x) is evened out where ``bias_correction`` says so; ``reasons`` are for the muscles, by label code,
+    that may not be measured by brightness.
+    """
+
+    image: NDArray
+    bias_correction: BiasCorrection
+    muscles: Muscles
+    reasons: Mapping[int, Reason]
+    anchors: Anchors | Reason
+
+
+def brightness_of(scan: Scan) -> Brightness:
+    """Read the image of a scan; raises DataError if it is not on the grid of the label map."""
+    image = scan.image("image_path")
+    if image is None:
+        raise DataError(Reason.AFFINE_MISMATCH, "image and label map")
+    bias_correction = BiasCorrection.N4 if scan.work.settings.measure.n4 else BiasCorrection.NONE
+    if bias_correction is BiasCorrection.N4:
+        image = evened(image, scan.grid)
+    muscles = Muscles.of(image, scan.regions)
+    invalid = {code for (muscle, _), code in muscle_labels().items() if muscle in INVALID}
+    anchors = anchors_of(image, scan.grid, muscles, _centre_y_mm(scan))
+    return Brightness(image, bias_correction, muscles, gate(muscles, invalid), anchors)
 
 
 def is_bimodal(one: Mixture, two: Mixture) -> bool:
@@ -108,65 +148,21 @@ def anchors_of(image: NDArray, grid: Grid, muscles: Muscles, posterior_to_mm: fl
     return Anchors(muscle, fat) if fat >= MIN_FAT_RATIO * muscle else Reason.FATSUP_NO_FI
 
 
-def sat_anchored(
-    image: NDArray, muscles: Muscles, reasons: Mapping[int, Reason], anchors: Anchors | Reason
-) -> FatMethod:
-    """Linear mix between the mode of lean muscle and the median of the subcutaneous fat of the same scan.
-
-    fi = mean((I - muscle) / (fat - muscle)) over the mask. Single voxels are not cut to [0, 1]: that would turn noise
-    in lean muscle into fat.
-    """
-    if isinstance(anchors, Reason):
-        reasons = {code: reasons.get(code, anchors) for code in muscles.counts}
-
-    def parts(_: int, voxels: Voxels) -> Parts:
-        if isinstance(anchors, Reason):
-            raise ValueError("no anchors to measure by")
-        mix = np.asarray(anchors.place(image[voxels].astype(np.float64)))
-        return mix, np.ones_like(mix)
-
-    return FatMethod(FiMethod.T1T2_SAT_ANCHORED, parts, reasons)
-
-
-def gmm3(image: NDArray, muscles: Muscles, reasons: Mapping[int, Reason], anchors: Anchors | Reason) -> FatMethod:
-    """Three-component Gaussian mixture of every muscle: muscle, undefined, fat (the components of MuscleMap).
-
-    Voxels count as fat by their probability of the fat component. The undefined component counts by where its mean lies
-    between the two others, unless it is not separate (Ashman D <= 2) from one of them: then it is part of that one.
-    A muscle whose brightest component is far from the brightness of fat has streaks finer than its voxels and is left
-    out: the mixture would take voxels that hold some fat for pure fat (17 % read as 50 % in the anatomical phantom).
-    """
-    mixtures = {code: fit(muscles.centres, counts, 3) for code, counts in muscles.counts.items() if code not in reasons}
-    blurred = {
-        code: Reason.FI_UNIMODAL
-        for code, mixture in mixtures.items()
-        if isinstance(anchors, Anchors) and anchors.place(mixture.means[-1]) < MIN_FAT_PLACE
-    }
-    shares = {code: _fat_share(mixture, muscles.centres) for code, mixture in mixtures.items()}
-
-    def parts(code: int, voxels: Voxels) -> Parts:
-        share = np.interp(image[voxels].astype(np.float64), muscles.centres, shares[code])
-        return share, np.ones_like(share)
-
-    return FatMethod(FiMethod.T1T2_GMM3_MUSCLEMAP, parts, {**reasons, **blurred})
-
-
 def lean_mode(muscles: Muscles, below: float) -> float:
     """Most frequent intensity of all muscles together, among those below a bound."""
     smooth = ndimage.gaussian_filter1d(muscles.pooled, MODE_SMOOTHING_BINS, mode="nearest")
     return float(muscles.centres[int(np.argmax(np.where(muscles.centres < below, smooth, -1.0)))])
 
 
-def _fat_share(mixture: Mixture, values: Floats) -> Floats:
-    muscle, middle, fat = mixture.means
-    by_position = (middle - muscle) / (fat - muscle) if fat > muscle else 0.0
-    if min(mixture.ashman_d(0, 1), mixture.ashman_d(1, 2)) <= MIN_ASHMAN_D:
-        by_position = float(mixture.ashman_d(1, 2) < mixture.ashman_d(0, 1))
-    share: Floats = mixture.responsibilities(values) @ np.array([0.0, by_position, 1.0])
-    # A wide component outweighs a narrow one far out on both sides; what is darker than muscle is not fat.
-    return np.where(values <= muscle, 0.0, np.where(values >= fat, 1.0, share))
-
-
 def _percentile(muscles: Muscles, percent: float) -> float:
     cumulative = np.cumsum(muscles.pooled)
     return float(muscles.centres[int(np.searchsorted(cumulative, percent / 100.0 * cumulative[-1]))])
+
+
+def _centre_y_mm(scan: Scan) -> float:
+    """Mean LPS y of the back muscles (or of all, if there are none)."""
+    regions = scan.regions
+    back = [c for (m, _), c in muscle_labels().items() if m in (Muscle.MULTIFIDUS, Muscle.ERECTOR_SPINAE)]
+    found = [regions[c] for c in back if not regions[c].is_empty] or [r for r in regions.values() if not r.is_empty]
+    voxels = [np.stack(r.voxels[Edge.AS_SEGMENTED][::-1], axis=-1).mean(axis=0) for r in found]
+    return float(scan.grid.to_world(np.mean(voxels, axis=0))[1])

@@ -1,47 +1,45 @@
-"""Fat fraction from Dixon images: water and fat, or a fat-fraction map of the scanner."""
+"""Water and fat image of a Dixon scan, as the Dixon methods read them."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paraspinal.core.vocab import FiMethod, Reason
-from paraspinal.stages.measure.fat.profile import FatMethod, Parts
+from paraspinal.core.vocab import Reason
+from paraspinal.stages.measure.fat.profile import FatReading
 from paraspinal.stages.measure.regions import Voxels
+from paraspinal.stages.measure.scan import Scan
+
+PAIR = ("water_path", "fat_path")
+"""Columns of a scan that has both."""
+
+Pair = tuple[NDArray, NDArray]
+"""Water and fat, (z, y, x) each."""
 
 
-def ratio_of_sums(water: NDArray, fat: NDArray) -> FatMethod:
-    """Sum of fat over sum of fat and water in the mask; images (z, y, x) on one scale."""
-
-    def parts(_: int, voxels: Voxels) -> Parts:
-        f, w = _values(fat, voxels), _values(water, voxels)
-        return f, f + w
-
-    return FatMethod(FiMethod.DIXON_FF_RATIO_OF_SUMS, parts, out_of_range=Reason.DIXON_SCALE_MISMATCH)
+def stored_pair(scan: Scan) -> Pair | None:
+    """Read water and fat as they are stored; None if one of them is not on the grid of the label map."""
+    water, fat = (scan.image(column) for column in PAIR)
+    return None if water is None or fat is None else (water, fat)
 
 
-def voxel_mean(water: NDArray, fat: NDArray) -> FatMethod:
-    """Mean over voxels of fat / (fat + water); voxels without signal are left out, not counted as lean."""
-
-    def parts(_: int, voxels: Voxels) -> Parts:
-        f, w = _values(fat, voxels), _values(water, voxels)
-        total = f + w
-        has_signal = total > 0
-        return np.divide(f, total, out=np.zeros_like(f), where=has_signal), has_signal.astype(np.float64)
-
-    return FatMethod(FiMethod.DIXON_FF_VOXEL_MEAN, parts, out_of_range=Reason.DIXON_SCALE_MISMATCH)
+def scaled_pair(scan: Scan) -> Pair | None:
+    """Read water and fat on one scale; None if one of them is not on the grid of the label map."""
+    pair = scan.once(stored_pair)
+    scales = (scan.row["dixon_water_scale"], scan.row["dixon_fat_scale"])
+    factors = [np.float32(1.0 if scale is None else scale) for scale in scales]
+    return None if pair is None else (pair[0] * factors[0], pair[1] * factors[1])
 
 
-def pdff_map(fat_fraction: NDArray, full_scale: float) -> FatMethod:
-    """Mean of a fat-fraction map (z, y, x) in which ``full_scale`` means 100 % fat."""
-
-    def parts(_: int, voxels: Voxels) -> Parts:
-        value = _values(fat_fraction, voxels) / full_scale
-        return value, np.ones_like(value)
-
-    return FatMethod(FiMethod.DIXON_PDFF_MAP, parts, out_of_range=Reason.DIXON_SCALE_MISMATCH)
+def read_pair(scan: Scan, by: Callable[[NDArray, NDArray], FatReading]) -> FatReading | Reason:
+    """Read the pair of a scan by a function of water and fat."""
+    pair = scan.once(scaled_pair)
+    return Reason.DIXON_GRID_MISMATCH if pair is None else by(*pair)
 
 
-def _values(image: NDArray, voxels: Voxels) -> NDArray[np.float64]:
-    values: NDArray[np.float64] = image[voxels].astype(np.float64)
-    return values
+def values(image: NDArray, voxels: Voxels) -> NDArray[np.float64]:
+    """Values of an image at voxels, (n,)."""
+    found: NDArray[np.float64] = image[voxels].astype(np.float64)
+    return found

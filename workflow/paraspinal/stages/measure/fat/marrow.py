@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from paraspinal.core.imaging.geometry import Grid
 from paraspinal.core.records.tables import Row
-from paraspinal.core.vocab import LevelScheme
+from paraspinal.core.vocab import LevelScheme, Reason, Status
+from paraspinal.stages.measure.fat.dixon import PAIR, stored_pair
+from paraspinal.stages.measure.scan import Scan
 
 RADIUS_MM = 8.0
 """Marrow is read in a ball of this size around the centre of a vertebral body: half the way to its nearest cortex."""
@@ -18,6 +20,27 @@ MIN_VOXELS = 20
 SOUND_FRAC = (0.05, 0.9)
 """Lumbar marrow holds 0.2 to 0.7 fat in adults, 0.1 to 0.85 between children and the very old (Baum et al., Quant
 Imaging Med Surg 2018;8:409, and the studies compared there); beyond these limits one of the images is wrong."""
+
+
+def marrow_of(scan: Scan) -> float | None:
+    """Fat fraction of the marrow of a Dixon scan; None where it has no pair or no vertebra is in view."""
+    slabs = [slab for slab in scan.row["slabs"] or [] if slab["centre_mm"] is not None]
+    if not slabs or any(scan.row[column] is None for column in PAIR):
+        return None
+    pair = scan.once(stored_pair)
+    return None if pair is None else marrow_ff_frac(slabs, *pair, scan.grid)
+
+
+def judged_by_marrow(row: Row, marrow: float | None) -> Row:
+    """Note the fat fraction of the marrow; where no marrow can have it, the fat of muscle is withheld."""
+    row = {**row, "marrow_ff_frac": marrow}
+    if marrow is None or SOUND_FRAC[0] <= marrow <= SOUND_FRAC[1] or row["fi_reason_code"] is not None:
+        return row
+    row["fi_reason_code"] = Reason.DIXON_SCALE_MISMATCH.value
+    if row["status"] == Status.OK:
+        detail = f"fat fraction {marrow:.2f} in the marrow of the vertebrae"
+        row |= {"status": Status.WARN.value, "reason_code": Reason.DIXON_SCALE_MISMATCH.value, "detail": detail}
+    return row
 
 
 def marrow_ff_frac(slabs: Iterable[Row], water: NDArray, fat: NDArray, grid: Grid) -> float | None:

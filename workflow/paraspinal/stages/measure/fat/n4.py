@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
@@ -14,6 +16,13 @@ ITERATIONS = (30, 30, 20)
 """Most iterations per level, coarse to fine."""
 TISSUE_FRAC = 0.1
 """What is darker than this share of the 99th percentile is air and says nothing of the field."""
+
+
+class BiasCorrection(StrEnum):
+    """What was done to the brightness of an image before fat was read off it."""
+
+    NONE = "none"
+    N4 = "n4"
 
 
 def evened(image: NDArray, grid: Grid) -> NDArray[np.float64]:

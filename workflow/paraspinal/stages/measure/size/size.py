@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paraspinal.core.records.tables import Row
-from paraspinal.core.vocab import LevelScheme, Reason
+from paraspinal.core.vocab import LevelScheme, Muscle, Reason, Side
 from paraspinal.stages.measure.regions import Region
 
 Weights = NDArray[np.float64]
@@ -97,6 +98,15 @@ def asymmetry_pct(left_mm2: float | None, right_mm2: float | None) -> tuple[floa
         return None, None
     signed = 100.0 * (left_mm2 - right_mm2) / ((left_mm2 + right_mm2) / 2.0)
     return signed, abs(signed)
+
+
+def add_asymmetry(sizes: Mapping[tuple[Muscle, Side], Row]) -> None:
+    """Add the asymmetry of the cross-sections to both sides of every muscle."""
+    for muscle in Muscle:
+        pair = [sizes[muscle, side] for side in (Side.LEFT, Side.RIGHT)]
+        signed, absolute = asymmetry_pct(*(size.get("acsa_mm2") for size in pair))
+        for size in pair:
+            size["asym_signed_pct"], size["asym_abs_pct"] = signed, absolute
 
 
 def _reason(held: NDArray[np.float64], is_covered: bool, is_truncated: bool, slab: Row) -> str | None:
