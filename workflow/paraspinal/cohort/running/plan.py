@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from paraspinal.cohort.tables.dictionary import dictionary
 from paraspinal.core.files import sha256_file, sha256_json
 from paraspinal.core.paths import PROJECT, RESOURCES
 from paraspinal.core.records.digest import code_digest
@@ -56,7 +55,7 @@ def stage_params(name: str, settings: Settings) -> dict[str, Any]:
                 **asdict(settings.failure_limit),
                 "max_robust_z": far.max_robust_z,
                 "min_peers": far.min_peers,
-                "dictionary": sha256_json(dictionary()),
+                "fat_methods": _fat_method_codes(),
             },
             "report": {"page": _page_digest()},
         }[name]
@@ -67,6 +66,13 @@ def stage_params(name: str, settings: Settings) -> dict[str, Any]:
         "parameters": found.parameters(settings),
         "models": found.models(settings),
     }
+
+
+def _fat_method_codes() -> dict[str, str]:
+    """Digests of the fat methods' files: their words go to the data dictionary."""
+    fat = importlib.import_module("paraspinal.stages.measure.fat")
+    codes: dict[str, str] = fat.codes_of(fat.fat_methods())
+    return codes
 
 
 def trained_tasks(settings: Settings) -> list[str]:

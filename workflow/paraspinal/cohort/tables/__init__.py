@@ -1,3 +1,3 @@
 """Shard tables to cohort tables, and those to other programs."""
 
-__all__ = ["aggregate", "dictionary", "export", "outliers", "wide"]
+__all__ = ["aggregate", "export", "outliers", "wide"]
