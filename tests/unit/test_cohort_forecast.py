@@ -53,7 +53,7 @@ def test_what_follows_a_changed_parameter_may_come_out_the_same(results: Path) -
 
 
 def test_a_parameter_counts_where_it_is_used(results: Path) -> None:
-    """N4 is nothing to a Dixon scan, and to sagittal ones: of the four scans of a visit one is read off its brightness."""
+    """N4 is nothing to a Dixon scan nor to a sagittal one: of the four scans of a visit it changes one."""
     found = planned(results, settings_for(results, measure={"n4": True}))
     assert counts(found["measure"]) == (SESSIONS, 0, 3 * SESSIONS)
 
