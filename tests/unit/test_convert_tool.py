@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 from dicom_factory import instance, save
 
-from paraspinal.core.errors import DataError, InputError
+from paraspinal.core.errors import DataError, InputError, MachineError
 from paraspinal.stages.convert import dcm2niix_tool
 
 
@@ -62,7 +62,7 @@ def test_a_tool_that_was_stopped_is_the_machines_trouble(
     tmp_path: Path, fake: Callable[[str], None], name: str
 ) -> None:
     fake(f"kill -{name} $$")
-    with pytest.raises(OSError, match=f"stopped by SIG{name}"):
+    with pytest.raises(MachineError, match=f"stopped by SIG{name}"):
         convert(tmp_path)
 
 
@@ -87,7 +87,7 @@ def test_a_tool_that_hangs_is_the_machines(
 ) -> None:
     fake("exec sleep 60")
     monkeypatch.setattr(dcm2niix_tool, "TIMEOUT_S", 0.2)
-    with pytest.raises(TimeoutError, match="longer than"):
+    with pytest.raises(MachineError, match="longer than"):
         convert(tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from paraspinal.core.errors import InputError, OutOfMemoryError
+from paraspinal.core.imaging import images
 from paraspinal.core.imaging.images import array_of, read_image, write_image
 
 
@@ -62,3 +65,29 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path, name: str, s
 def test_a_folder_that_is_gone_is_the_machines_trouble(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="directory"):
         write_image(sitk.GetImageFromArray(noise()), Path("/proc/nowhere/image.nii.gz"))
+
+
+def test_a_whole_image_that_memory_or_the_drive_cannot_give_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "image.nii.gz"
+    path.write_bytes(b"no image")
+
+    def fail(name: str) -> None:
+        raise RuntimeError(
+            "Exception thrown in SimpleITK ImageFileReader_Execute: Failed to allocate memory for image."
+        )
+
+    with pytest.raises(InputError, match="cannot be read as an image"):
+        read_image(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(images.sitk, "ReadImage", fail)
+        with pytest.raises(OutOfMemoryError):
+            read_image(path)
+
+    def broken(self: Path, mode: str) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "open", broken)
+    with pytest.raises(OSError, match="Input/output error"):
+        read_image(path)

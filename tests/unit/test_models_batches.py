@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from paraspinal.core.errors import OutOfMemoryError
 from paraspinal.models.inference import LoadedModel, _forward, predict_slices
 from paraspinal.models.input.batches import Array, Batcher
 from paraspinal.models.network import NetworkSpec, build_network
@@ -26,7 +27,7 @@ class Doubler:
 
     def __call__(self, inputs: Array) -> tuple[Array, Array]:
         if len(inputs) > self.fits:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise OutOfMemoryError("the GPU is out of memory")
         self.batches.append(inputs.shape)
         return inputs * 2, inputs[:, :1] + 1
 
@@ -78,7 +79,7 @@ def test_less_memory_makes_smaller_batches_and_says_so(caplog: pytest.LogCapture
 def test_an_error_reaches_who_asked_and_the_next_is_served() -> None:
     doubler = Doubler(fits=0)
     batcher = Batcher(doubler, size=2)
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(OutOfMemoryError):
         batcher.predict(slices(0, 3))
     doubler.fits = 100
     assert np.array_equal(batcher.predict(slices(1, 3))[0], slices(1, 3) * 2)

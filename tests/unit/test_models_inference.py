@@ -11,10 +11,10 @@ import torch
 
 from paraspinal.core.errors import DataError, ModelError
 from paraspinal.models.card import ModelCard, card_labels
+from paraspinal.models.device import check_device
 from paraspinal.models.evaluation.muscles import MUSCLES_MODEL
 from paraspinal.models.inference import (
     LoadedModel,
-    check_device,
     load_model,
     predict_slices,
     remove_stray_pieces,

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from paraspinal.cli import agree, commands, follow, models, train
-from paraspinal.core.errors import DataError, ParaspinalError, drive_trouble, error_line, trace
+from paraspinal.core.errors import DataError, MachineError, ParaspinalError, error_line, machine_trouble, trace
 from paraspinal.core.version import version
 
 DATA_ERROR_EXIT = 10
 """Exit code when a single image given on the command line cannot be processed."""
 UNEXPECTED_EXIT = 1
-"""Exit code of a software error, or of trouble with the machine."""
+"""Exit code of a software error."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments.command(arguments)
     except ParaspinalError as error:
+        if isinstance(error, MachineError):  # whoever looks after the machine wants to know where
+            print(trace(error), file=sys.stderr, end="")
         print(error_line(error.exit_code, error.message, error.hint), file=sys.stderr)
         return error.exit_code
     except DataError as error:
@@ -34,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except Exception as error:
         print(trace(error), file=sys.stderr, end="")
-        if trouble := drive_trouble(error):
+        if trouble := machine_trouble(error):
             print(error_line(trouble.exit_code, trouble.message, trouble.hint), file=sys.stderr)
             return trouble.exit_code
         return UNEXPECTED_EXIT

@@ -1,14 +1,17 @@
 """Errors as classes: a sentence, a hint and an exit code of their own.
 
 A :class:`ParaspinalError` stops a command with one line and its exit code. A :class:`DataError` is
-different: it says that one input cannot be processed, and the shard loop records it as a row.
+different: it says that one input cannot be processed, and the shard loop records it as a row. A :class:`MachineError`
+says nothing about any input: the job ends, nothing is recorded, and the next try computes the item anew.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import re
 import traceback
+from concurrent.futures import BrokenExecutor
 
 from paraspinal.core.vocab import Reason
 
@@ -72,17 +75,94 @@ class WorkflowError(ParaspinalError):
     exit_code = 9
 
 
+class MachineError(ParaspinalError):
+    """Memory, a device, its driver or a drive failed; says nothing about the data, and a later try may succeed."""
+
+    exit_code = 11
+
+
+class OutOfMemoryError(MachineError):
+    """The machine's or the GPU's memory did not suffice."""
+
+
+class DriveError(MachineError):
+    """A drive cannot take what is written to it until somebody mends that."""
+
+    exit_code = 7
+
+
+_AGAIN = "run again: what is finished is kept"
 _DRIVE_TROUBLE = {
-    errno.ENOSPC: ("the disk is full", "make room and run again: what is finished is kept"),
-    errno.EDQUOT: ("the disk quota is used up", "make room and run again: what is finished is kept"),
+    errno.ENOSPC: ("the disk is full", f"make room and {_AGAIN}"),
+    errno.EDQUOT: ("the disk quota is used up", f"make room and {_AGAIN}"),
     errno.EROFS: ("the drive is read-only", "choose another OUT or private_dir, or mount it for writing"),
 }
+_SYSTEM_TROUBLE = (
+    *_DRIVE_TROUBLE,
+    *(errno.EIO, errno.EREMOTEIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.ENODEV),
+    *(errno.EMFILE, errno.ENFILE, errno.EAGAIN),
+)
+"""What the system answers when a drive, or a limit on files and processes, is at fault. Libraries that raise a plain
+RuntimeError quote its words."""
+_MEMORY = re.compile(
+    r"out of memory|not enough memory|bad[ _]alloc|ALLOC_FAILED"
+    r"|(can't|cannot|could ?n[o']t|failed to|unable to) allocate",
+    re.IGNORECASE,
+)
+"""Words of numpy, ITK, torch, CUDA, HIP, cuDNN, cuBLAS and the C++ library for too little memory."""
+_DEVICE = re.compile(
+    r"\b(CUDA|HIP|NVML|NVIDIA|NCCL|MIOpen|cuDNN|cuBLAS|cuFFT|cuSOLVER|cuSPARSE|rocBLAS)\b"
+    r"|\b[A-Z]+_STATUS_[A-Z_]+\b|\b(cuda|hip)Error\w+|\bmiopenStatus\w+"
+    r"|could not (create|execute) a primitive(?! desc)"  # oneDNN, on the processor
+)
+"""Names by which a device, its driver or their libraries say that they failed; case matters: a hip is anatomy."""
 
 
-def drive_trouble(error: BaseException) -> ResultsError | None:
-    """Name the trouble with a drive that people can mend, if that is what an error is about."""
-    found = _DRIVE_TROUBLE.get(error.errno or 0) if isinstance(error, OSError) else None
-    return ResultsError(*found) if found else None
+def machine_trouble(error: BaseException) -> MachineError | None:
+    """Name the trouble of the machine that an error, or what it was raised from, is about; None for anything else."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if found := _trouble(seen):
+            return found
+        seen = seen.__cause__
+    return None
+
+
+def raise_machine_trouble(error: BaseException) -> None:
+    """Raise MachineError where an error is about the machine; to be asked wherever errors become something else."""
+    if found := machine_trouble(error):
+        raise found from error
+
+
+def _trouble(error: BaseException) -> MachineError | None:
+    if isinstance(error, MachineError):
+        return type(error)(error.message, error.hint)  # a new one: an error must not become its own cause
+    if isinstance(error, OSError):
+        return _system_trouble(error.errno)
+    if isinstance(error, BrokenExecutor):
+        return MachineError("a process at work was killed, probably for lack of memory", f"fewer at once, or {_AGAIN}")
+    if not isinstance(error, MemoryError | RuntimeError):
+        return None
+    text = str(error)  # is read, never shown: it may quote paths
+    if isinstance(error, MemoryError) or _MEMORY.search(text):
+        if _DEVICE.search(text):
+            return OutOfMemoryError("the GPU is out of memory", f"see what else uses it, and {_AGAIN}")
+        return OutOfMemoryError(
+            "the machine is out of memory", f"fewer scans at once (cores, segment.threads), or more memory; {_AGAIN}"
+        )
+    if _DEVICE.search(text):
+        return MachineError("the device or its driver failed", f"{_AGAIN}; where it stays, check the driver")
+    if "can't start new thread" in text:
+        return _system_trouble(errno.EAGAIN)
+    return next((_system_trouble(number) for number in _SYSTEM_TROUBLE if os.strerror(number) in text), None)
+
+
+def _system_trouble(number: int | None) -> MachineError:
+    """Say in the system's own words what it answered: libraries put paths into theirs."""
+    if number in _DRIVE_TROUBLE:
+        return DriveError(*_DRIVE_TROUBLE[number])
+    words = f": {os.strerror(number)}" if number else ""
+    return MachineError(f"a file, drive or process failed{words}", f"check the drives and limits, and {_AGAIN}")
 
 
 _ERROR_LINE = re.compile(r"^paraspinal: error (\d+): (.*?)(?: - hint: (.*))?$", re.MULTILINE)
@@ -111,7 +191,7 @@ def trace(error: BaseException) -> str:
     lines: list[str] = []
     seen: BaseException | None = error
     while seen is not None:
-        words = f": {seen.strerror}" if isinstance(seen, OSError) and seen.strerror else ""
+        words = f": {os.strerror(seen.errno)}" if isinstance(seen, OSError) and seen.errno else ""
         lines = [*traceback.format_tb(seen.__traceback__), f"{type(seen).__name__}{words}\n", *lines]
         seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
     return "Traceback (messages are left out, for they may name people):\n" + "".join(lines)

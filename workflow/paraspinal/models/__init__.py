@@ -3,6 +3,7 @@
 __all__ = [
     "apply",
     "card",
+    "device",
     "engine",
     "external",
     "inference",

@@ -16,11 +16,12 @@ import SimpleITK as sitk
 import torch
 from scipy import ndimage
 
-from paraspinal.core.errors import DataError, ModelError
+from paraspinal.core.errors import DataError
 from paraspinal.core.imaging.slice_grid import AXIAL_FRAME, SliceGrid, slice_grid
 from paraspinal.core.paths import RESOURCES
 from paraspinal.core.vocab import Reason
 from paraspinal.models.card import ModelCard, check_order, read_card
+from paraspinal.models.device import check_device, on_device, put_weights
 from paraspinal.models.input.batches import Batcher
 from paraspinal.models.input.normalise import input_channels
 from paraspinal.models.input.volume import MIN_IN_PLANE_PIXELS, require_anatomy
@@ -92,7 +93,7 @@ def load_model(
     ``precision`` is float32, or bfloat16 for the convolutions alone. Raises ModelError for an unknown, missing or
     altered model, and for a device this machine lacks.
     """
-    torch_device = check_device(device)
+    check_device(device)
     torch.set_num_threads(threads)
     entry = resolve(identifier, resources)
     card = read_card(entry.card)
@@ -103,22 +104,9 @@ def load_model(
         split_names(metadata.get(HEATMAP_NAMES_KEY, "")),
     )
     network = build_network(NetworkSpec.from_json(card.network))
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ModelError(f"the weights of {identifier} do not fit the network of its card") from error
-    model = LoadedModel(network.float().to(torch_device).eval(), card, entry.sha256, device, precision)
+    put_weights(network, tensors, device, f"the weights of {identifier} do not fit the network of its card")
+    model = LoadedModel(network, card, entry.sha256, device, precision)
     return model if device == "cpu" else replace(model, batcher=Batcher(partial(_forward, model)))
-
-
-def check_device(device: str) -> torch.device:
-    """Turn ``cpu``, ``cuda`` or ``cuda:N`` into a device; one that is absent raises ModelError, never falls back."""
-    kind = device.split(":")[0]
-    if kind not in ("cpu", "cuda"):
-        raise ModelError(f"unknown device {device!r}", hint="use cpu or cuda")
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ModelError("device cuda was asked for, but there is no usable GPU", hint="set the device to cpu")
-    return torch.device(device)
 
 
 def predict_slices(model: LoadedModel, inputs: Array) -> tuple[Array, Array]:
@@ -136,7 +124,11 @@ def predict_slices(model: LoadedModel, inputs: Array) -> tuple[Array, Array]:
 def _forward(model: LoadedModel, inputs: Array) -> tuple[Array, Array]:
     """Show the network one batch (N, C, H, W)."""
     kind = model.device.split(":")[0]
-    with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=model.precision == "bfloat16"):
+    with (
+        on_device(),
+        torch.inference_mode(),
+        torch.autocast(kind, torch.bfloat16, enabled=model.precision == "bfloat16"),
+    ):
         images = torch.from_numpy(np.ascontiguousarray(inputs)).to(model.device)
         class_logits, heatmap_logits = model.network(images.contiguous(memory_format=torch.channels_last))
         probabilities = class_logits.float().softmax(dim=1)

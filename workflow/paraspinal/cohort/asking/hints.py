@@ -30,7 +30,7 @@ HINTS = {
     Reason.PATIENT_MOVED: "check the levels on the overlay, or set them in the levels sheet",
     Reason.OUTLIER: _LOOK,
     Reason.EXCLUDED_BY_SHEET: "take `use: no` out of the override sheet",
-    Reason.UNEXPECTED_ERROR: "report it with the log lines; it is tried again when the code changes",
+    Reason.UNEXPECTED_ERROR: "report it with the log lines; every run tries it again",
 }
 
 

@@ -17,10 +17,11 @@ import yaml
 from rich.console import Console
 
 from paraspinal.cohort.asking.watch import final, follow
+from paraspinal.cohort.running.gpu import check_gpu
 from paraspinal.cohort.running.orphaned_jobs import cancel_leftovers
 from paraspinal.cohort.running.plan import stage_params
 from paraspinal.cohort.running.runs import LOCK_VARIABLE, private_run_file, run_lock
-from paraspinal.core.errors import InputError, ParaspinalError, WorkflowError, drive_trouble, find_error
+from paraspinal.core.errors import InputError, ParaspinalError, WorkflowError, find_error, machine_trouble
 from paraspinal.core.files import sweep_temporaries, write_text
 from paraspinal.core.identity import Identity
 from paraspinal.core.levels_sheet import load_levels_sheet
@@ -42,14 +43,15 @@ def run_workflow(
     """Run the workflow to its end; how many cores it takes is the profile's to say where ``cores`` is not given.
 
     Everything that can be refused is refused before the first file is written: a missing or empty input, a wrong
-    sheet, a missing or altered model, an unsafe key, a results folder in use. Raises the error of the first job that
-    failed, or WorkflowError.
+    sheet, a missing or altered model, a GPU that is not there, an unsafe key, a results folder in use. Raises the
+    error of the first job that failed, or WorkflowError.
     """
     _check_input(settings)
     load_sheets(settings)
     load_levels_sheet(settings.levels.levels_sheet)
     load_participants(settings.ingest.participants_sheet)
     stage_params("segment", settings)
+    check_gpu(settings, profile, more)
     Identity.load(settings.private_path)
     results = settings.out_path
     results.mkdir(parents=True, exist_ok=True)
@@ -128,6 +130,6 @@ def _failure(results: Path, began: float, returncode: int) -> ParaspinalError:
         if error:
             return error
     # On a full disk even the logs may be empty.
-    if shutil.disk_usage(results).free < LITTLE_BYTES and (full := drive_trouble(OSError(errno.ENOSPC, ""))):
+    if shutil.disk_usage(results).free < LITTLE_BYTES and (full := machine_trouble(OSError(errno.ENOSPC, ""))):
         return full
     return WorkflowError(f"the workflow ended with code {returncode}", hint="see logs/engine.log in the results folder")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from paraspinal.core.errors import DataError, InputError
+from paraspinal.core.errors import DataError, InputError, raise_machine_trouble
 from paraspinal.core.files import atomic_path
 from paraspinal.core.vocab import Reason
 
@@ -23,8 +23,8 @@ NIFTI_HEADER = 352
 def read_image(path: Path) -> sitk.Image:
     """Read a 3-D scalar image.
 
-    Raises InputError if the file is missing or no image, DataError if it is not a 3-D scalar image.
-    The messages do not name the path.
+    Raises InputError if the file is missing or no image, DataError if it is not a 3-D scalar image, MachineError or
+    OSError if memory or the drive is at fault. The messages do not name the path.
     """
     return as_volume(_read(path))
 
@@ -42,8 +42,17 @@ def _read(path: Path) -> sitk.Image:
         raise InputError("the image file does not exist", hint="check the path")
     try:
         return sitk.ReadImage(str(path))
-    except RuntimeError:
+    except RuntimeError as error:
+        raise_machine_trouble(error)
+        _read_through(path)
         raise InputError("the file cannot be read as an image", hint="expected NIfTI (.nii, .nii.gz)") from None
+
+
+def _read_through(path: Path) -> None:
+    """Read a file to its end: raises OSError where the drive is at fault, of which the image library says nothing."""
+    with path.open("rb") as handle:
+        while handle.read(GZIP_CHUNK):
+            pass
 
 
 def as_volume(image: sitk.Image) -> sitk.Image:

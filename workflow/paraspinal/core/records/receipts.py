@@ -12,6 +12,7 @@ import pyarrow as pa
 from paraspinal.core.files import sha256_file, sha256_json, write_json
 from paraspinal.core.records.registry import shard_name
 from paraspinal.core.records.tables import Column, Row, Table
+from paraspinal.core.vocab import Reason
 
 UNITS = Table(
     "units",
@@ -78,6 +79,11 @@ class Receipt:
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return receipt if receipt.activity.id == found.get("activity_id") else None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it may be reused at all: a fault of ours may be mended by then, so every run tries again."""
+        return all(row["reason_code"] != Reason.UNEXPECTED_ERROR.value for row in self.rows)
 
     def still_holds(self, results: Path) -> bool:
         """Whether every artifact is there and is still what the receipt says."""

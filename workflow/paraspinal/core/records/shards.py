@@ -184,7 +184,7 @@ def _bring(stage: Stage, recipe: Activity, work: Work, unit: str, rows: list[Row
     path = receipt_path(work.results, stage.name, unit)
     activity = applied(stage.narrow(recipe, rows, work.settings), rows)
     old = Receipt.read(path)
-    if old and old.activity.id == activity.id and old.still_holds(work.results):
+    if old and old.activity.id == activity.id and old.is_final and old.still_holds(work.results):
         return old, False
     receipt = _do_unit(stage, work, rows, activity)
     for relative in set(old.outputs if old else ()) - set(receipt.outputs):

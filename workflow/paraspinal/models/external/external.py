@@ -11,10 +11,10 @@ import SimpleITK as sitk
 import torch
 from torch import Tensor
 
-from paraspinal.core.errors import ModelError
 from paraspinal.models.card import ModelCard, read_card
+from paraspinal.models.device import check_device, put_weights
 from paraspinal.models.external.external_card import check_foreign
-from paraspinal.models.inference import SegmentationResult, check_device
+from paraspinal.models.inference import SegmentationResult
 from paraspinal.models.registry import resolve
 from paraspinal.models.training.checkpoint import load_tensors
 
@@ -49,11 +49,7 @@ def load_foreign(identifier: str, device: str, threads: int, resources: Path) ->
 
 def fit(network: torch.nn.Module, tensors: dict[str, Tensor], device: str) -> torch.nn.Module:
     """Put weights into a network and make it ready; weights of another network raise ModelError."""
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ModelError("the weights do not fit the network their description says") from error
-    return network.float().to(device).eval()
+    return put_weights(network, tensors, device, "the weights do not fit the network their description says")
 
 
 def result_of(image: sitk.Image, probabilities: Array, card: ModelCard) -> SegmentationResult:

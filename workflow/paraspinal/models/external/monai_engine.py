@@ -13,6 +13,7 @@ from monai.data import MetaTensor
 from monai.inferers import SimpleInferer, SliceInferer, SlidingWindowInferer
 
 from paraspinal.core.errors import ModelError
+from paraspinal.models.device import on_device
 from paraspinal.models.external.external import ForeignModel, fit, result_of
 from paraspinal.models.external.monai_bundle import NETWORKS, TRANSFORMS
 from paraspinal.models.inference import SegmentationResult
@@ -46,7 +47,7 @@ class BundleSegmenter:
         ready = meta_tensor(image)
         for step in self._transforms:
             ready = step(ready)
-        with torch.inference_mode():
+        with on_device(), torch.inference_mode():
             logits = self._inferer(ready.as_tensor()[None].to(self.model.device), self._network)
             shares = logits[0].float().softmax(dim=0).cpu()
         found = MetaTensor(shares.clone(), affine=ready.affine, applied_operations=ready.applied_operations)

@@ -15,6 +15,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from paraspinal.models.device import on_device
+
 Array = npt.NDArray[np.float32]
 
 STEP_FRAC = 0.5
@@ -63,7 +65,7 @@ def sliding_logits(
         tuple(slice(first, first + n) for first, n in zip(starts, patch, strict=True))
         for starts in patch_starts(padded.shape[1 + n_flat :], patch)
     ]
-    with torch.inference_mode():
+    with on_device(), torch.inference_mode():
         for window in windows:
             total[window] += weight
             for flat in product(*(range(n) for n in padded.shape[1 : 1 + n_flat])):

@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from paraspinal.core.errors import OutOfMemoryError
+
 log = logging.getLogger(__name__)
 
 Array = npt.NDArray[np.float32]
@@ -94,7 +96,7 @@ class Batcher:
                 padded[i] = one.inputs
             try:
                 classes, heatmaps = self._forward(padded)
-            except torch.OutOfMemoryError:
+            except OutOfMemoryError:
                 if self._size == 1:
                     raise
                 self._size //= 2

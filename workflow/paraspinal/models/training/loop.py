@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from paraspinal.core.errors import ModelError
-from paraspinal.models.inference import check_device
+from paraspinal.models.device import check_device
 from paraspinal.models.network import NetworkSpec, UNet, build_network, has_fast_bfloat16
 from paraspinal.models.training.checkpoint import Checkpoint, read_checkpoint, tensors_digest, write_checkpoint
 from paraspinal.models.training.losses import heatmap_loss, segmentation_loss

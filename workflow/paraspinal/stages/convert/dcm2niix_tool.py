@@ -22,7 +22,7 @@ from typing import Any
 import pydicom
 import SimpleITK as sitk
 
-from paraspinal.core.errors import DataError, InputError
+from paraspinal.core.errors import DataError, InputError, MachineError, raise_machine_trouble
 from paraspinal.core.imaging.images import as_volume
 from paraspinal.core.vocab import Reason
 
@@ -85,7 +85,8 @@ def tool_versions() -> dict[str, str]:
 def run_dcm2niix(paths: list[str], folder: Path) -> tuple[sitk.Image, dict[str, Any]]:
     """Convert files into a volume and its sidecar; ``folder`` is a fresh temporary one.
 
-    Raises DataError when the output is not exactly one 3-D image, OSError when the machine is at fault.
+    Raises DataError when the output is not exactly one 3-D image, MachineError or OSError when the machine is at
+    fault.
     """
     source, target = folder / "in", folder / "out"
     source.mkdir()
@@ -102,7 +103,7 @@ def run_dcm2niix(paths: list[str], folder: Path) -> tuple[sitk.Image, dict[str, 
 
 
 def _call(source: Path, target: Path) -> int:
-    """Run the tool; returns its exit code, raises OSError when the machine stopped it or it hangs."""
+    """Run the tool; returns its exit code, raises MachineError when the machine stopped it or it hangs."""
     try:
         done = subprocess.run(
             [_tool()[0], *FLAGS, "-o", str(target), str(source)],
@@ -114,9 +115,12 @@ def _call(source: Path, target: Path) -> int:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise TimeoutError(errno.ETIMEDOUT, f"dcm2niix took longer than {TIMEOUT_S} s") from None
+        raise MachineError(
+            f"dcm2niix took longer than {TIMEOUT_S} s", hint="run again: what is finished is kept"
+        ) from None
     if -done.returncode in FROM_OUTSIDE:
-        raise OSError(errno.EINTR, f"dcm2niix was stopped by {signal.Signals(-done.returncode).name}")
+        name = signal.Signals(-done.returncode).name
+        raise MachineError(f"dcm2niix was stopped by {name}", hint="check memory, disk and limits, and run again")
     return done.returncode
 
 
@@ -133,7 +137,8 @@ def _only_volume(code: int, images: list[Path]) -> sitk.Image:
         raise DataError(Reason.CONVERT_RC, f"dcm2niix ended with code {code}")
     try:
         return as_volume(sitk.ReadImage(str(images[0])))
-    except RuntimeError:
+    except RuntimeError as error:
+        raise_machine_trouble(error)
         raise DataError(Reason.CONVERT_RC, "dcm2niix wrote an unreadable image") from None
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import pydicom
 from pydicom.pixels import pixel_array
 
-from paraspinal.core.errors import DataError
+from paraspinal.core.errors import DataError, raise_machine_trouble
 from paraspinal.core.vocab import Reason
 
 PHILIPS_SCALE_SLOPE = (0x2005, 0x100E)
@@ -42,15 +42,19 @@ def quietly() -> Iterator[None]:
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Read with pydicom; raises OSError without the name of the file, DataError whatever damage made pydicom raise."""
+    """Read with pydicom; raises OSError without the name of the file, DataError whatever damage made pydicom raise.
+
+    Raises MachineError where memory did not suffice.
+    """
     try:
         with quietly():
             yield
-    except (DataError, MemoryError):
+    except DataError:
         raise
     except OSError as error:
         raise OSError(f"an input file cannot be read: {error.strerror}; run ingest again") from None
-    except Exception:
+    except Exception as error:
+        raise_machine_trouble(error)
         raise DataError(Reason.DICOM_UNREADABLE, "a file of the stack cannot be read") from None
 
 
@@ -106,7 +110,8 @@ def check_values(paths: Sequence[str], array: np.ndarray) -> None:
         try:
             with quietly():
                 expected = pixel_array(dataset, raw=True) * slope + intercept
-        except Exception:
+        except Exception as error:
+            raise_machine_trouble(error)
             continue  # a compression it has no decoder for, or no file meta information
         limit = VALUE_TOLERANCE * float(np.abs(expected).max())
         if expected.shape != array[number].shape or float(np.abs(array[number] - expected).max()) > limit:
