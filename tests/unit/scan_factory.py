@@ -139,6 +139,7 @@ def scan_row(grid: Grid | None, **over: Any) -> Row:
         "role": "muscles",
         "levels_from_same_image": False,
         "model_sha256": "0",
+        "model_labels": list(muscle_labels().values()),
         "status": "ok",
     }
     if grid is not None:

@@ -18,6 +18,7 @@ from dicom_factory import enhanced, pixels, run, save, series, settings_for
 
 from paraspinal.core.archives import files as archives
 from paraspinal.core.archives.bounds import Member
+from paraspinal.core.errors import MachineError
 from paraspinal.core.records.registry import shard_path
 from paraspinal.core.records.schemas import CONVERT
 from paraspinal.core.records.shards import run_shard
@@ -130,10 +131,10 @@ def test_an_archive_that_has_changed_stops_the_job(tmp_path: Path, temporary: Pa
     (tmp_path / "exam" / "IM0003.dcm").unlink()
     pack(tmp_path / "exam", path)
     settings = settings_for(tmp_path)
-    with pytest.raises(OSError, match="run ingest again") as caught:
+    with pytest.raises(MachineError, match="run ingest again") as caught:
         run_shard(STAGE, "ingest", settings.out_path, settings, 1)
     assert str(tmp_path) not in str(caught.value)
     path.unlink()
-    with pytest.raises(OSError, match="run ingest again") as caught:
+    with pytest.raises(MachineError, match="run ingest again") as caught:
         run_shard(STAGE, "ingest", settings.out_path, settings, 1)
     assert str(tmp_path) not in str(caught.value)

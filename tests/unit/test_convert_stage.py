@@ -30,7 +30,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from paraspinal.core.errors import DataError, ResultsError
+from paraspinal.core.errors import DataError, MachineError, ResultsError
 from paraspinal.core.identity import BidsName
 from paraspinal.core.imaging.geometry import Grid, same_grid
 from paraspinal.core.records.registry import shard_path
@@ -314,7 +314,7 @@ def test_a_vanished_file_stops_the_job_instead_of_becoming_a_row(tmp_path: Path,
     run(tmp_path)
     settings = settings_for(tmp_path)
     paths[-1].unlink()
-    with pytest.raises(OSError, match="run ingest again") as caught:
+    with pytest.raises(MachineError, match="run ingest again") as caught:
         run_shard(STAGE, "ingest", settings.out_path, settings, 1)
     assert str(tmp_path) not in str(caught.value)
 

@@ -7,11 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from label_factory import NINTH_CODE, nine_labels
 
 from paraspinal.core.errors import ModelError
+from paraspinal.core.labels import all_labels, label_by_name
+from paraspinal.core.paths import RESOURCES
 from paraspinal.models.card import Accuracy, CardLabel, ModelCard, card_labels, check_order, read_card, write_card
 
 NAMES = ("background", "multifidus_left", "multifidus_right")
+
+MUSCLES = tuple(label.name for label in all_labels() if label.muscle)
 
 
 @pytest.fixture
@@ -39,6 +44,21 @@ def test_labels_carry_the_registered_codes() -> None:
         CardLabel(1, "multifidus_left", 5101),
         CardLabel(2, "multifidus_right", 5102),
     )
+
+
+def test_a_model_draws_the_muscles_of_its_card_and_no_others(card: ModelCard, tmp_path: Path) -> None:
+    six = [name for name in MUSCLES if not name.startswith("quadratus")]
+    drawn = tuple(label_by_name(name).code for name in six)
+    names = ("background", *reversed(six), "other_spleen")
+    assert replace(card, labels=card_labels(names)).muscle_codes == drawn, "whatever the order of its channels"
+    shipped = read_card(RESOURCES / "models" / "muscles" / "0.2.0" / "card.json")
+    eight = tuple(label_by_name(name).code for name in MUSCLES)
+    with nine_labels(tmp_path):
+        assert shipped.muscle_codes == eight
+        more = card_labels(("background", *MUSCLES, "rotatores_left"))
+        assert replace(card, labels=more).muscle_codes == (*eight, NINTH_CODE)
+    spine = read_card(RESOURCES / "models" / "spine" / "0.2.0" / "card.json")
+    assert spine.muscle_codes == ()
 
 
 def test_round_trip(card: ModelCard, tmp_path: Path) -> None:

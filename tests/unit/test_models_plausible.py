@@ -8,7 +8,7 @@ import SimpleITK as sitk
 
 from paraspinal.models.evaluation.muscles import MUSCLES_MODEL
 from paraspinal.models.inference import LoadedModel, MuscleSegmenter, load_model
-from paraspinal.models.plausibility import MAX_DISAGREEMENT, MIN_BACK_AREA_MM2, judge, objection
+from paraspinal.models.plausibility import MAX_DISAGREEMENT, judge, objection
 from paraspinal.models.synthesis.corrupted import CORRUPTIONS, WRONG_BODIES, wrong_body
 from paraspinal.models.synthesis.muscles.task import MUSCLE_CLASSES
 
@@ -53,7 +53,7 @@ def test_a_few_pixels_are_no_back() -> None:
     classes = np.zeros((3, 60, 80), dtype=np.uint8)
     classes[:, 30:34, 44:60] = MUSCLE_CLASSES.index("erector_spinae_left")
     finding = judge(classes, MUSCLE_CLASSES, SPACING_MM, calm())
-    assert finding.back_area_mm2 == 4 * 16 * 4.0 < MIN_BACK_AREA_MM2
+    assert finding.back_area_mm2 == 4 * 16 * 4.0 < finding.least_area_mm2 == 400.0
     assert "mm2" in (objection(finding) or "")
 
 
@@ -75,6 +75,17 @@ def test_a_model_without_back_muscles_is_not_judged_by_them() -> None:
     classes = np.zeros((2, 20, 40), dtype=np.uint8)
     classes[:, 5:9, 25:30], classes[:, 5:9, 10:15] = 1, 2
     assert objection(judge(classes, names, SPACING_MM, {})) is None
+
+
+@pytest.mark.parametrize(("rows", "is_back"), [(5, True), (3, False)])
+def test_a_model_with_multifidus_alone_is_judged_by_multifidus_alone(rows: int, is_back: bool) -> None:
+    """20 mm2 or so a row: 100 mm2 are a small multifidus, and far from a whole back."""
+    names = ("background", "multifidus_right", "multifidus_left")
+    classes = np.zeros((2, 40, 40), dtype=np.uint8)
+    classes[:, 10 : 10 + rows, 25:31], classes[:, 10 : 10 + rows, 9:15] = 2, 1
+    finding = judge(classes, names, SPACING_MM, {})
+    assert (finding.back_area_mm2, finding.least_area_mm2) == (rows * 6 * 4.0, 100.0)
+    assert (objection(finding) is None) == is_back
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from label_factory import nine_labels
 from PIL import Image
 from scan_factory import MUSCLE_XY_MM, SCAN_ID, grid_of, lumbar_spine, rods, run, save, scan_row, spine_row, work_in
 
@@ -44,6 +45,13 @@ def judged(tmp_path: Path, labels: np.ndarray, on: Grid | None = None, levels: b
     return next(r for r in rows if r["role"] == "muscles")
 
 
+def measured_from(tmp_path: Path, **over: Any) -> Row:
+    """The measure row of the scan that :func:`judged` has just saved."""
+    row = scan_row(grid(), sequence="STIR", dseg_path="dseg.nii.gz", image_path="image.nii.gz", **over)
+    work = work_in(tmp_path)
+    return run(MEASURE, run(LEVELS, [row, spine_row(lumbar_spine())], work), work)[0]
+
+
 def reasons(row: Row) -> set[tuple[str | None, str | None, str]]:
     return {(f["muscle"], f["side"], f["reason_code"]) for f in row["flags"]}
 
@@ -51,6 +59,35 @@ def reasons(row: Row) -> set[tuple[str | None, str | None, str]]:
 def test_nothing_doubtful_is_green(tmp_path: Path) -> None:
     row = judged(tmp_path, whole())
     assert (row["light"], row["flags"], row["status"]) == ("green", [], "ok")
+
+
+def test_a_model_with_six_muscles_is_complete_and_has_no_rows_of_others(tmp_path: Path) -> None:
+    muscles = tuple(muscle for muscle in Muscle if muscle is not Muscle.QUADRATUS_LUMBORUM)
+    six = [code for (muscle, _), code in muscle_labels().items() if muscle in muscles]
+    row = judged(tmp_path, rods(grid(), RADII, muscles=muscles), model_labels=six)
+    assert (row["light"], row["flags"], row["status"]) == ("green", [], "ok")
+    measured = measured_from(tmp_path, model_labels=six)
+    assert {(m["muscle"], m["side"]) for m in measured["metrics"]} == {(m, s) for m in muscles for s in Side}
+    assert {(a["muscle"], a["side"]) for a in measured["areas"]} == {(m, s) for m in muscles for s in Side}
+    assert all(m["acsa_mm2"] for m in measured["metrics"] if m["level"] == "stack")
+    assert all(m["asym_signed_pct"] > 0 for m in measured["metrics"] if m["level"] == "stack")
+
+
+def test_a_label_that_no_model_draws_changes_nothing(tmp_path: Path) -> None:
+    before = judged(tmp_path, whole())
+    eight = list(muscle_labels().values())
+    with nine_labels(tmp_path):
+        assert judged(tmp_path, whole(), model_labels=eight) == before
+        measured = measured_from(tmp_path, model_labels=eight)
+        assert len({(m["muscle"], m["side"]) for m in measured["metrics"]}) == 8
+
+
+def test_a_muscle_of_one_side_alone_has_a_size_and_no_asymmetry(tmp_path: Path) -> None:
+    left = [code for (_, side), code in muscle_labels().items() if side is Side.LEFT]
+    judged(tmp_path, whole(), model_labels=left)
+    stack = [m for m in measured_from(tmp_path, model_labels=left)["metrics"] if m["level"] == "stack"]
+    assert len(stack) == 4
+    assert all(m["side"] == "left" and m["acsa_mm2"] and m["asym_signed_pct"] is None for m in stack)
 
 
 @pytest.mark.parametrize(

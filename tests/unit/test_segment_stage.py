@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from label_factory import NINTH_CODE, nine_labels
 
 from paraspinal.core.errors import DataError
 from paraspinal.core.identity import BidsName
@@ -26,11 +27,12 @@ CODES = tuple(muscle_labels().values())
 class FakeWork:
     """A shard's services with a segmenter that answers what it was given."""
 
-    def __init__(self, image_path: Path, result: SegmentationResult) -> None:
+    def __init__(self, image_path: Path, result: SegmentationResult, drawn: tuple[int, ...]) -> None:
         self.settings = None
         self.image = image_path
         self.segmenter = SimpleNamespace(
-            segment=lambda image: result, model=SimpleNamespace(identifier="toy@1.0.0", sha256="0" * 64)
+            segment=lambda image: result,
+            model=SimpleNamespace(identifier="toy@1.0.0", sha256="0" * 64, card=SimpleNamespace(muscle_codes=drawn)),
         )
         self.saved: list[str] = []
 
@@ -60,10 +62,10 @@ def result_with(codes: tuple[int, ...], objection: str | None = None) -> Segment
     return SegmentationResult(sitk.GetImageFromArray(labels), each, each, slices, objection)
 
 
-def work_for(tmp_path: Path, result: SegmentationResult) -> FakeWork:
+def work_for(tmp_path: Path, result: SegmentationResult, drawn: tuple[int, ...] = CODES) -> FakeWork:
     path = tmp_path / "image.nii.gz"
     sitk.WriteImage(result.label_map, path)
-    return FakeWork(path, result)
+    return FakeWork(path, result, drawn)
 
 
 def test_disagreement_is_recorded_per_muscle_and_slice(tmp_path: Path, row: Row) -> None:
@@ -95,3 +97,23 @@ def test_missing_muscles_are_a_warning(tmp_path: Path, row: Row) -> None:
     found = segment._muscles(row, work_for(tmp_path, result_with(CODES[:5])))  # type: ignore[arg-type]
     assert (found["status"], found["reason_code"]) == (Status.WARN.value, Reason.SEG_PARTIAL.value)
     assert "3 of 8" in found["detail"]
+
+
+def test_a_model_is_judged_by_the_muscles_of_its_card(tmp_path: Path, row: Row) -> None:
+    six = CODES[:6]
+    found = segment._muscles(row, work_for(tmp_path, result_with(six), six))  # type: ignore[arg-type]
+    assert found["status"] == Status.OK.value
+    assert found["model_labels"] == list(six)
+    found = segment._muscles(row, work_for(tmp_path, result_with(six[:5]), six))  # type: ignore[arg-type]
+    assert (found["reason_code"], found["detail"]) == ("SEG_PARTIAL", "1 of 6 muscles not found")
+    with pytest.raises(DataError, match="SEG_EMPTY"):
+        segment._muscles(row, work_for(tmp_path, result_with(()), six))  # type: ignore[arg-type]
+
+
+def test_a_ninth_label_makes_no_model_of_today_incomplete(tmp_path: Path, row: Row) -> None:
+    with nine_labels(tmp_path):
+        found = segment._muscles(row, work_for(tmp_path, result_with(CODES)))  # type: ignore[arg-type]
+        assert found["status"] == Status.OK.value
+        nine = (*CODES, NINTH_CODE)
+        found = segment._muscles(row, work_for(tmp_path, result_with(CODES), nine))  # type: ignore[arg-type]
+        assert found["detail"] == "1 of 9 muscles not found"

@@ -91,6 +91,8 @@ class DriveError(MachineError):
     exit_code = 7
 
 
+INPUT_HINT = "run ingest again"
+"""What to do where the input is no longer what ingest saw."""
 _AGAIN = "run again: what is finished is kept"
 _DRIVE_TROUBLE = {
     errno.ENOSPC: ("the disk is full", f"make room and {_AGAIN}"),

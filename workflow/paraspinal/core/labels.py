@@ -6,6 +6,7 @@ Muscles carry MuscleMap's public codes, vertebrae and discs those of TotalSpineS
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -46,6 +47,12 @@ def all_labels() -> tuple[Label, ...]:
 def muscle_labels() -> dict[tuple[Muscle, Side], int]:
     """Map (muscle, side) to its label code, in the order of the registry file."""
     return {(x.muscle, x.side): x.code for x in all_labels() if x.muscle and x.side}
+
+
+def muscles_among(codes: Iterable[int]) -> dict[tuple[Muscle, Side], int]:
+    """Map the muscles among some label codes, such as those a model draws, to their codes."""
+    known = set(codes)
+    return {muscle: code for muscle, code in muscle_labels().items() if code in known}
 
 
 @cache

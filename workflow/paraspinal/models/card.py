@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from paraspinal.core.errors import ModelError
-from paraspinal.core.labels import all_labels
+from paraspinal.core.labels import all_labels, muscles_among
 
 BACKGROUND = "background"
 
@@ -66,6 +66,11 @@ class ModelCard:
     def codes(self) -> tuple[int, ...]:
         """Code in label images of every output class; background and unregistered ones are 0."""
         return tuple(label.code or 0 for label in self.labels)
+
+    @property
+    def muscle_codes(self) -> tuple[int, ...]:
+        """Codes of the muscles the model can draw; by these, and no others, what it draws is judged."""
+        return tuple(muscles_among(self.codes).values())
 
 
 def card_labels(class_names: tuple[str, ...]) -> tuple[CardLabel, ...]:

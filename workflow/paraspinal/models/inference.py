@@ -16,7 +16,7 @@ import SimpleITK as sitk
 import torch
 from scipy import ndimage
 
-from paraspinal.core.errors import DataError
+from paraspinal.core.errors import DataError, ModelError
 from paraspinal.core.imaging.slice_grid import AXIAL_FRAME, SliceGrid, slice_grid
 from paraspinal.core.paths import RESOURCES
 from paraspinal.core.vocab import Reason
@@ -252,7 +252,7 @@ def _to_native(grid: SliceGrid, window: Window, probabilities: Array) -> tuple[n
 
 
 def _swap_sides(class_names: tuple[str, ...]) -> list[int]:
-    """Channel of the same class on the other side; classes without a side stay."""
+    """Channel of the same class on the other side; classes without a side stay, one without its other is refused."""
     other = {"_left": "_right", "_right": "_left"}
     swapped = []
     for name in class_names:
@@ -260,5 +260,7 @@ def _swap_sides(class_names: tuple[str, ...]) -> list[int]:
             if name.endswith(end):
                 name = name.removesuffix(end) + replacement
                 break
+        if name not in class_names:
+            raise ModelError(f"the model draws a muscle on one side only: {name} is missing", hint="mirrors need both")
         swapped.append(class_names.index(name))
     return swapped

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from paraspinal.core.vocab import Muscle, Side
 
-MIN_BACK_AREA_MM2 = 400.0
-"""Multifidus and erector spinae of one side, at their largest: the sum of the least plausible cross-sections of both
-(resources/plausibility.tsv, 100 and 300 mm2); below it no adult's back was found on that side."""
+MIN_BACK_AREA_MM2 = {Muscle.MULTIFIDUS: 100.0, Muscle.ERECTOR_SPINAE: 300.0}
+"""Least plausible cross-sections of the muscles of the back (resources/plausibility.tsv). Those of one side that the
+model can draw, at their largest, must together reach the sum; below it no adult's back was found on that side."""
 
 MAX_DISAGREEMENT = 0.5
 """1 - Dice between the outlines of the image and of its mirror image, mean over the muscles of the back, beyond which
@@ -26,7 +26,8 @@ MIN_MIDLINE_MM = 3.0
 class Finding:
     """What the plausibility of an outline is judged by."""
 
-    back_area_mm2: float  # multifidus and erector of one side together, largest slice, larger side
+    back_area_mm2: float  # muscles of the back of one side together, largest slice, on the better side
+    least_area_mm2: float  # what a back has of those muscles; 0 where the model draws none of them
     disagreement: float  # of the two outlines, mean over those muscles
     misplaced: tuple[str, ...]  # relations between the muscles that no back has
 
@@ -54,16 +55,16 @@ def judge(
         for side in Side:
             if name in _back(side):
                 area_mm2[side] += mask.sum(axis=(1, 2)) * pixel_mm2
-    has_back = any(name in names for side in Side for name in _back(side))
-    largest = max(float(area.max()) for area in area_mm2.values()) if has_back else MIN_BACK_AREA_MM2
+    sides = [(float(area_mm2[side].max()), _least_mm2(side, names)) for side in Side]
+    area, least = max(((a, m) for a, m in sides if m), key=lambda pair: pair[0] / pair[1], default=(0.0, 0.0))
     doubts = [disagreements[name] for side in Side for name in _back(side) if name in disagreements]
-    return Finding(largest, float(np.mean(doubts)) if doubts else 0.0, tuple(_misplaced(centres)))
+    return Finding(area, least, float(np.mean(doubts)) if doubts else 0.0, tuple(_misplaced(centres)))
 
 
 def objection(finding: Finding) -> str | None:
     """Say why an outline cannot be that of a lumbar back; None if nothing speaks against it."""
-    if finding.back_area_mm2 < MIN_BACK_AREA_MM2:
-        return f"back muscles of at most {finding.back_area_mm2:.0f} mm2, a back has {MIN_BACK_AREA_MM2:g}"
+    if finding.back_area_mm2 < finding.least_area_mm2:
+        return f"back muscles of at most {finding.back_area_mm2:.0f} mm2, a back has {finding.least_area_mm2:g}"
     if finding.disagreement > MAX_DISAGREEMENT:
         return f"outlines of image and mirror image disagree by {finding.disagreement:.2f}, limit {MAX_DISAGREEMENT:g}"
     if finding.misplaced:
@@ -73,6 +74,11 @@ def objection(finding: Finding) -> str | None:
 
 def _back(side: Side) -> tuple[str, str]:
     return _name(Muscle.MULTIFIDUS, side), _name(Muscle.ERECTOR_SPINAE, side)
+
+
+def _least_mm2(side: Side, names: tuple[str, ...]) -> float:
+    """Sum over the muscles of the back, on one side, that are among the classes."""
+    return sum(area for muscle, area in MIN_BACK_AREA_MM2.items() if _name(muscle, side) in names)
 
 
 def _name(muscle: Muscle, side: Side) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from paraspinal.core.archives.bounds import SEPARATOR, IsWanted, Member, Meter
 from paraspinal.core.archives.tar import MACHINES, tar_members
 from paraspinal.core.archives.zip import Careful, zip_members
-from paraspinal.core.errors import DataError
+from paraspinal.core.errors import INPUT_HINT, DataError, MachineError
 from paraspinal.core.vocab import Reason
 
 SUFFIXES = (b".zip", b".tar", b".tar.gz", b".tgz", b".tar.bz2", b".tbz2", b".tbz", b".tar.xz", b".txz")
@@ -61,7 +61,7 @@ def members(path: bytes, max_bytes: int, is_wanted: IsWanted = everything) -> It
     """Yield the files of an archive in the order they are stored, inflating only what is wanted where that can be.
 
     Raises DataError (DICOM_UNREADABLE) where it cannot be read any further or inflates beyond ``max_bytes``; what came
-    before stays good. Raises OSError, without the path, when the disk fails.
+    before stays good. Raises MachineError, without the path, when the disk fails.
     """
     try:
         with Careful(io.FileIO(path)) as handle:
@@ -74,14 +74,14 @@ def members(path: bytes, max_bytes: int, is_wanted: IsWanted = everything) -> It
             else:
                 yield from tar_members(handle, start, meter, is_wanted)
     except OSError as error:
-        raise OSError(f"an input archive cannot be read: {error.strerror}; run ingest again") from None
+        raise MachineError(f"an input archive cannot be read: {error.strerror}", hint=INPUT_HINT) from None
 
 
 def extract(paths: Iterable[str], folder: Path) -> list[str]:
     """Write those of ``paths`` that are archive members into ``folder`` under running numbers, a pass per archive.
 
     Returns where each file is now, the same path for one that is no member. Raises DataError when a member cannot be
-    read, OSError when it is gone.
+    read, MachineError when it is gone.
     """
     places = list(paths)
     wanted: dict[bytes, dict[bytes, list[int]]] = {}
@@ -109,4 +109,4 @@ def _chosen(archive: bytes, names: set[bytes]) -> Iterator[tuple[bytes, bytes]]:
         names.remove(member.name)
         if not names:
             return
-    raise OSError("an input archive has changed; run ingest again")
+    raise MachineError("an input archive has changed", hint=INPUT_HINT)

@@ -174,6 +174,12 @@ _SEGMENT = (
     Column("model", TEXT, "name@version of the model", null_meaning="not segmented"),
     Column("model_sha256", TEXT, "sha256 of the weights", null_meaning="not segmented"),
     Column(
+        "model_labels",
+        pa.list_(INT),
+        "label codes of the muscles the model can draw; no other muscle has rows",
+        null_meaning="no muscles segmented",
+    ),
+    Column(
         "label_disagreement",
         pa.list_(LABEL_DISAGREEMENT),
         "per label: entropy, disagreement with the mirror image (whole, slices)",

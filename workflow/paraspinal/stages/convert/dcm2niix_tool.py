@@ -22,7 +22,7 @@ from typing import Any
 import pydicom
 import SimpleITK as sitk
 
-from paraspinal.core.errors import DataError, InputError, MachineError, raise_machine_trouble
+from paraspinal.core.errors import INPUT_HINT, DataError, InputError, MachineError, raise_machine_trouble
 from paraspinal.core.imaging.images import as_volume
 from paraspinal.core.vocab import Reason
 
@@ -172,7 +172,7 @@ def transfer_syntax(path: str) -> str:
         except pydicom.errors.InvalidDicomError:
             return "1.2.840.10008.1.2"
         except OSError as error:  # whose own message names the file
-            raise OSError(f"an input file cannot be read: {error.strerror}; run ingest again") from None
+            raise MachineError(f"an input file cannot be read: {error.strerror}", hint=INPUT_HINT) from None
     return str(meta.get("TransferSyntaxUID", "1.2.840.10008.1.2.1"))
 
 

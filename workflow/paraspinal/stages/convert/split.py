@@ -54,8 +54,8 @@ MORE = {
 def write_slices(slices: Sequence[tuple[str, int | None]], folder: Path) -> list[str]:
     """Write slices, given by file and frame (None: a classic image) in the order of their grid, as files of their own.
 
-    Returns their paths in the same order. Raises DataError when the pixels cannot be taken out of a file, OSError when
-    it is gone.
+    Returns their paths in the same order. Raises DataError when the pixels cannot be taken out of a file,
+    MachineError when it is gone.
     """
     folder.mkdir()
     targets = [str(folder / f"{number:05d}.dcm") for number in range(1, len(slices) + 1)]

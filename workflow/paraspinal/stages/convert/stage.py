@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from paraspinal.core.errors import DataError, InputError
+from paraspinal.core.errors import INPUT_HINT, DataError, InputError, MachineError
 from paraspinal.core.files import write_json
 from paraspinal.core.identity import BidsName
 from paraspinal.core.imaging.geometry import Grid, same_grid
@@ -75,12 +75,12 @@ SIDECAR_COLUMNS = {
 def convert_stack(row: Row, work: Work) -> Row:
     """Turn one stack into a NIfTI image on the grid its headers state.
 
-    Raises DataError when it cannot be converted or comes out on another grid, OSError when files are gone.
+    Raises DataError when it cannot be converted or comes out on another grid, MachineError when files are gone.
     """
     index = work.once("index", lambda: read_index(work.results, work.settings.private_path, work.shard))
     files = index.get(row["stack_id"])
     if files is None:
-        raise OSError("the private index does not know this stack; run ingest again")
+        raise MachineError("the private index does not know this stack", hint=INPUT_HINT)
     grid = grid_of(row)
     folder = Path(tempfile.mkdtemp(prefix="paraspinal-"))
     try:
@@ -139,7 +139,7 @@ def _read_nifti(path: str, folder: Path) -> sitk.Image:
     link = folder / ("image.nii.gz" if path.lower().endswith(".gz") else "image.nii")
     link.symlink_to(path)
     if not link.is_file():
-        raise OSError("an input file is gone; run ingest again")
+        raise MachineError("an input file is gone", hint=INPUT_HINT)
     if link.suffix == ".gz":
         _check_gzip(link)
     try:

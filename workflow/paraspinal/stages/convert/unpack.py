@@ -35,7 +35,7 @@ class Unpacked:
     def lay_out(self, files: StackFiles, folder: Path) -> StackFiles:
         """Return the files of a stack with members in files of their own, in ``folder`` or one kept for the shard.
 
-        Raises DataError when a member cannot be read, OSError when it is gone.
+        Raises DataError when a member cannot be read, MachineError when it is gone.
         """
         for archive in {archives.split(os.fsencode(path))[0] for path in files.paths}:
             if needed := self._needed.pop(archive, None):

@@ -20,7 +20,7 @@ import numpy as np
 import pydicom
 from pydicom.pixels import pixel_array
 
-from paraspinal.core.errors import DataError, raise_machine_trouble
+from paraspinal.core.errors import INPUT_HINT, DataError, MachineError, raise_machine_trouble
 from paraspinal.core.vocab import Reason
 
 PHILIPS_SCALE_SLOPE = (0x2005, 0x100E)
@@ -42,9 +42,9 @@ def quietly() -> Iterator[None]:
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Read with pydicom; raises OSError without the name of the file, DataError whatever damage made pydicom raise.
+    """Read with pydicom; raises DataError whatever damage made pydicom raise.
 
-    Raises MachineError where memory did not suffice.
+    Raises MachineError, without the name of the file, where it is gone or memory did not suffice.
     """
     try:
         with quietly():
@@ -52,7 +52,7 @@ def reading() -> Iterator[None]:
     except DataError:
         raise
     except OSError as error:
-        raise OSError(f"an input file cannot be read: {error.strerror}; run ingest again") from None
+        raise MachineError(f"an input file cannot be read: {error.strerror}", hint=INPUT_HINT) from None
     except Exception as error:
         raise_machine_trouble(error)
         raise DataError(Reason.DICOM_UNREADABLE, "a file of the stack cannot be read") from None

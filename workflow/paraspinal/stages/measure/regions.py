@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from paraspinal.core.labels import muscle_labels
+from paraspinal.core.labels import muscles_among
 from paraspinal.core.records.tables import Row
 
 Voxels = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
@@ -59,7 +59,7 @@ def areas_of(regions: Mapping[int, Region]) -> list[Row]:
             "side": side.value,
             "csa_mm2": [mm2 or None for mm2 in regions[code].area_mm2.tolist()],
         }
-        for (muscle, side), code in muscle_labels().items()
+        for (muscle, side), code in muscles_among(regions).items()
     ]
 
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from paraspinal.core.errors import DataError
 from paraspinal.core.imaging.geometry import Grid, same_grid
 from paraspinal.core.imaging.images import array_of, read_image
-from paraspinal.core.labels import muscle_labels
 from paraspinal.core.records.tables import Row
 from paraspinal.core.records.work import Work
 from paraspinal.core.vocab import Reason
@@ -25,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Scan:
-    """Row of a muscle scan, the grid of its label map, and its muscles by label code."""
+    """Row of a muscle scan, the grid of its label map, and the muscles its model can draw, by label code."""
 
     row: Row
     work: Work
@@ -40,8 +39,7 @@ class Scan:
             raise DataError(Reason.SEG_EMPTY, "no label map")
         image = read_image(work.image_path(row["dseg_path"]))
         grid = Grid.of(image)
-        codes = list(muscle_labels().values())
-        regions = regions_of(array_of(image), codes, grid.voxel_volume_mm3 / grid.spacing_mm[2])
+        regions = regions_of(array_of(image), row["model_labels"], grid.voxel_volume_mm3 / grid.spacing_mm[2])
         if all(region.is_empty for region in regions.values()):
             raise DataError(Reason.SEG_EMPTY, "no muscle in the label map")
         return cls(row, work, grid, regions)

@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from paraspinal.core.imaging.geometry import tilt_deg
-from paraspinal.core.labels import muscle_labels
+from paraspinal.core.labels import muscles_among
 from paraspinal.core.records.items import per_item
 from paraspinal.core.records.receipts import Activity
 from paraspinal.core.records.schemas import LEVELS_SHARD, MEASURE
@@ -37,7 +37,7 @@ def measure(row: Row, work: Work) -> Row:
     if row["role"] != "muscles":
         return dict(row)
     scan = Scan.read(row, work)
-    grid, regions, codes = scan.grid, scan.regions, muscle_labels()
+    grid, regions, codes = scan.grid, scan.regions, muscles_among(scan.regions)
     row = judged_by_marrow(row, marrow_of(scan))
     readings, reason = read_fat(replace(scan, row=row))
     profiles = profiles_of(readings, regions, lambda region: None)
@@ -87,7 +87,7 @@ def _state(row: Row, scan: Scan) -> Row:
     missing = [code for code, region in scan.regions.items() if region.is_empty]
     if not missing or row["status"] != Status.OK:
         return {}
-    detail = f"{len(missing)} of {len(muscle_labels())} muscles not found"
+    detail = f"{len(missing)} of {len(scan.regions)} muscles not found"
     return {"status": Status.WARN.value, "reason_code": Reason.SEG_PARTIAL.value, "detail": detail}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from paraspinal.core.imaging.geometry import Grid
-from paraspinal.core.labels import muscle_labels
+from paraspinal.core.labels import muscles_among
 from paraspinal.core.settings import QualitySettings
 from paraspinal.core.vocab import Light, Muscle, Reason, Side
 from paraspinal.stages.quality.flags import Flag
@@ -46,13 +46,15 @@ class Shape:
         )
 
 
-def flags_of_shape(labels: NDArray[np.unsignedinteger], grid: Grid, settings: QualitySettings) -> Iterator[Flag]:
+def flags_of_shape(
+    labels: NDArray[np.unsignedinteger], grid: Grid, codes: Iterable[int], settings: QualitySettings
+) -> Iterator[Flag]:
     """Flag muscles that are missing, in pieces, on the wrong side, cut by the image or jumping between slices.
 
-    ``labels`` is the muscle label map (z, y, x) on ``grid``.
+    ``labels`` is the muscle label map (z, y, x) on ``grid``, ``codes`` those of the muscles its model can draw.
     """
     shapes = {}
-    for (muscle, side), code in muscle_labels().items():
+    for (muscle, side), code in muscles_among(codes).items():
         box = next(iter(ndimage.find_objects((labels == code).astype(np.uint8))), None)
         if box is None:
             yield Flag(Light.AMBER, Reason.SEG_EMPTY, "not found", muscle, side)

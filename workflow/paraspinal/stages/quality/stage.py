@@ -69,7 +69,8 @@ def _look(row: Row, work: Work) -> tuple[list[Flag], str | None]:
     """Judge the shapes in the label map and draw it."""
     label_image = read_image(work.image_path(row["dseg_path"]))
     labels, grid = array_of(label_image), Grid.of(label_image)
-    flags = list(flags_of_shape(labels, grid, work.settings.quality)) if row["role"] == "muscles" else []
+    is_muscles = row["role"] == "muscles"
+    flags = list(flags_of_shape(labels, grid, row["model_labels"], work.settings.quality)) if is_muscles else []
     if not labels.any() or row["image_path"] is None:
         return flags, None
     image = read_image(work.image_path(row["image_path"]))

@@ -18,7 +18,6 @@ import SimpleITK as sitk
 from paraspinal.core.errors import DataError
 from paraspinal.core.identity import BidsName
 from paraspinal.core.imaging.images import read_image
-from paraspinal.core.labels import muscle_labels
 from paraspinal.core.records.items import per_item
 from paraspinal.core.records.receipts import Activity
 from paraspinal.core.records.schemas import HARMONIZE, SEGMENT
@@ -50,9 +49,9 @@ def _image(row: Row, work: Work) -> sitk.Image:
 def _muscles(row: Row, work: Work) -> Row:
     segmenter = work.once("muscles", lambda: _load_muscles(work.settings))
     result = segmenter.segment(_image(row, work))
-    codes = {int(code) for code in np.unique(sitk.GetArrayViewFromImage(result.label_map))}
-    missing = [code for code in muscle_labels().values() if code not in codes]
-    if len(missing) == len(muscle_labels()):
+    drawn = segmenter.model.card.muscle_codes
+    missing = set(drawn) - {int(code) for code in np.unique(sitk.GetArrayViewFromImage(result.label_map))}
+    if len(missing) == len(drawn):
         raise DataError(Reason.SEG_EMPTY, "no muscle was found")
     if result.objection:
         raise DataError(Reason.SEG_IMPLAUSIBLE, result.objection)
@@ -67,11 +66,12 @@ def _muscles(row: Row, work: Work) -> Row:
     ]
     state: Row = {}
     if missing and row["status"] == Status.OK.value:
-        detail = f"{len(missing)} of {len(muscle_labels())} muscles not found"
+        detail = f"{len(missing)} of {len(drawn)} muscles not found"
         state = {"status": Status.WARN.value, "reason_code": Reason.SEG_PARTIAL.value, "detail": detail}
     own = _own_levels(row, result.label_map, work) if row["levels_from_same_image"] else {}
     saved = _saved(row, result.label_map, "dseg", "muscles", work)
-    return row | saved | _made_by(segmenter.model) | {"label_disagreement": disagreement} | own | state
+    judged = {"model_labels": list(drawn), "label_disagreement": disagreement}
+    return row | saved | _made_by(segmenter.model) | judged | own | state
 
 
 def _own_levels(row: Row, muscles: sitk.Image, work: Work) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from paraspinal.core.archives.bounds import SEPARATOR, Member
 from paraspinal.core.archives.files import members
-from paraspinal.core.errors import DataError
+from paraspinal.core.errors import DataError, MachineError
 from paraspinal.core.vocab import Reason
 from paraspinal.stages.ingest.reading.assess import is_dicom_name, judged_by_header, judged_by_name, series_key
 from paraspinal.stages.ingest.reading.cache import Read
@@ -35,7 +35,7 @@ def read_archive(file: Found, max_bytes: int) -> list[Read]:
             records[rest] = refuse(OTHER, Reason.NOT_AN_IMAGE, "an empty archive")
     except DataError as error:
         records[rest] = refuse(OTHER, error.reason, error.detail)
-    except OSError:
+    except (MachineError, OSError):
         records[rest] = refuse(OTHER, Reason.DICOM_UNREADABLE, "the file cannot be read")
         mtime_ns = NOT_CACHED
     reads: list[Read] = [(file.path, file.size, mtime_ns, None, None)]

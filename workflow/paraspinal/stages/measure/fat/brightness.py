@@ -13,7 +13,7 @@ from scipy import ndimage
 from paraspinal.core.errors import DataError
 from paraspinal.core.imaging.geometry import Grid
 from paraspinal.core.imaging.subcutaneous import MIN_FAT_RATIO, subcutaneous_fat_intensity
-from paraspinal.core.labels import muscle_labels
+from paraspinal.core.labels import muscles_among
 from paraspinal.core.vocab import Muscle, Reason, Sequence
 from paraspinal.stages.measure.fat.mixture import Mixture, fit
 from paraspinal.stages.measure.fat.n4 import BiasCorrection, evened
@@ -97,7 +97,7 @@ def brightness_of(scan: Scan) -> Brightness:
     if bias_correction is BiasCorrection.N4:
         image = evened(image, scan.grid)
     muscles = Muscles.of(image, scan.regions)
-    invalid = {code for (muscle, _), code in muscle_labels().items() if muscle in INVALID}
+    invalid = {code for (muscle, _), code in muscles_among(scan.regions).items() if muscle in INVALID}
     anchors = anchors_of(image, scan.grid, muscles, _centre_y_mm(scan))
     return Brightness(image, bias_correction, muscles, gate(muscles, invalid), anchors)
 
@@ -162,7 +162,7 @@ def _percentile(muscles: Muscles, percent: float) -> float:
 def _centre_y_mm(scan: Scan) -> float:
     """Mean LPS y of the back muscles (or of all, if there are none)."""
     regions = scan.regions
-    back = [c for (m, _), c in muscle_labels().items() if m in (Muscle.MULTIFIDUS, Muscle.ERECTOR_SPINAE)]
+    back = [c for (m, _), c in muscles_among(regions).items() if m in (Muscle.MULTIFIDUS, Muscle.ERECTOR_SPINAE)]
     found = [regions[c] for c in back if not regions[c].is_empty] or [r for r in regions.values() if not r.is_empty]
     voxels = [np.stack(r.voxels[Edge.AS_SEGMENTED][::-1], axis=-1).mean(axis=0) for r in found]
     return float(scan.grid.to_world(np.mean(voxels, axis=0))[1])

@@ -102,8 +102,8 @@ def asymmetry_pct(left_mm2: float | None, right_mm2: float | None) -> tuple[floa
 
 def add_asymmetry(sizes: Mapping[tuple[Muscle, Side], Row]) -> None:
     """Add the asymmetry of the cross-sections to both sides of every muscle."""
-    for muscle in Muscle:
-        pair = [sizes[muscle, side] for side in (Side.LEFT, Side.RIGHT)]
+    for muscle in {muscle for muscle, _ in sizes}:
+        pair = [sizes.get((muscle, side), {}) for side in (Side.LEFT, Side.RIGHT)]
         signed, absolute = asymmetry_pct(*(size.get("acsa_mm2") for size in pair))
         for size in pair:
             size["asym_signed_pct"], size["asym_abs_pct"] = signed, absolute
