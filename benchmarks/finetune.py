@@ -29,8 +29,8 @@ from paraspinal.models.own_cohort.evaluate import score_image, summarise
 from paraspinal.models.own_cohort.sheet import COLUMNS, Role, read_sheet, read_values
 from paraspinal.models.own_cohort.training import FINE_TUNING, CohortPlan, train_cohort
 from paraspinal.models.synthesis.muscles.atlas_bank import load_atlas_bank
+from paraspinal.models.synthesis.muscles.layout import MUSCLE_CLASSES
 from paraspinal.models.synthesis.muscles.people import synthetic_person
-from paraspinal.models.synthesis.muscles.task import MUSCLE_CLASSES
 from paraspinal.models.training.recipes import data_folder
 
 RESULTS = Path(__file__).with_suffix(".json")

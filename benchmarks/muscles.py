@@ -21,7 +21,8 @@ from paraspinal.models.evaluation.muscles import DIXON_FOLDER, REFERENCE_CODES, 
 from paraspinal.models.input.normalise import input_channels
 from paraspinal.models.network import UNet
 from paraspinal.models.synthesis.ingredients import Ingredient
-from paraspinal.models.synthesis.muscles.task import MUSCLE_CLASSES, MuscleTask
+from paraspinal.models.synthesis.muscles.layout import MUSCLE_CLASSES
+from paraspinal.models.synthesis.muscles.task import MuscleTask
 from paraspinal.models.training.recipes import build_task, data_folder
 from paraspinal.statistics import overlap
 

@@ -152,7 +152,7 @@ def test_trouble_of_the_machine_is_known_by_the_words_libraries_have_for_it(text
         KeyError("CUDA"),
     ],
 )
-def test_a_fault_of_ours_is_no_trouble_of_the_machine(error: Exception) -> None:
+def test_a_software_error_is_no_trouble_of_the_machine(error: Exception) -> None:
     assert machine_trouble(error) is None
 
 

@@ -23,7 +23,8 @@ from paraspinal.models.own_cohort.sheet import Case, Role, read_sheet, read_valu
 from paraspinal.models.own_cohort.task import CohortTask, mix_dixon
 from paraspinal.models.own_cohort.training import CohortPlan, train_cohort
 from paraspinal.models.registry import list_models, resolve
-from paraspinal.models.synthesis.muscles.task import MUSCLE_CLASSES, MuscleTask
+from paraspinal.models.synthesis.muscles.layout import MUSCLE_CLASSES
+from paraspinal.models.synthesis.muscles.task import MuscleTask
 from paraspinal.models.training.checkpoint import load_tensors, read_checkpoint
 from paraspinal.models.training.loop import Schedule, draw_sample
 from paraspinal.models.training.losses import any_of, segmentation_loss

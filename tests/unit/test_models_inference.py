@@ -21,7 +21,7 @@ from paraspinal.models.inference import (
     segment_muscles,
 )
 from paraspinal.models.network import NetworkSpec, build_network
-from paraspinal.models.synthesis.muscles.task import MUSCLE_CLASSES
+from paraspinal.models.synthesis.muscles.layout import MUSCLE_CLASSES
 from paraspinal.models.training.checkpoint import Checkpoint, write_checkpoint
 from paraspinal.models.training.muscles_card import NAME, VERSION, muscles_card
 from paraspinal.models.weights import export_model

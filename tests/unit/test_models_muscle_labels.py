@@ -8,8 +8,6 @@ from scipy import ndimage
 
 from paraspinal.models.synthesis.muscles.atlas_bank import (
     ATLAS_FILE,
-    ERECTOR,
-    MULTIFIDUS,
     PAIR_GAP_MM,
     AtlasBank,
     closed,
@@ -17,6 +15,7 @@ from paraspinal.models.synthesis.muscles.atlas_bank import (
     signed_distance,
 )
 from paraspinal.models.synthesis.muscles.changes import MuscleChanges, border_distance, change_muscles, draw_changes
+from paraspinal.models.synthesis.muscles.layout import ERECTOR, MULTIFIDUS
 from paraspinal.models.training.recipes import data_folder
 
 N_SAMPLES = 500

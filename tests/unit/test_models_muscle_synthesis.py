@@ -14,11 +14,12 @@ from paraspinal.models.synthesis.contrast import MIN_FAT_CONTRAST, Paint, ThickS
 from paraspinal.models.synthesis.ingredients import ALL_INGREDIENTS, Ingredient, Ingredients
 from paraspinal.models.synthesis.muscles.atlas_bank import mirror
 from paraspinal.models.synthesis.muscles.changes import UPPER_SHIFT_MM, MuscleChanges, change_muscles, draw_changes
+from paraspinal.models.synthesis.muscles.layout import MUSCLE_CLASSES, SWAP_SIDES
 from paraspinal.models.synthesis.muscles.painter import EDGE_MM, Painter
 from paraspinal.models.synthesis.muscles.people import synthetic_person
 from paraspinal.models.synthesis.muscles.procedural import procedural_scene
 from paraspinal.models.synthesis.muscles.septa import RIM_MM, Sheet, not_muscle, septum
-from paraspinal.models.synthesis.muscles.task import MUSCLE_CLASSES, SAMPLE_SHAPE, SWAP_SIDES, MuscleTask, atlas_scene
+from paraspinal.models.synthesis.muscles.task import SAMPLE_SHAPE, MuscleTask, atlas_scene
 
 
 @pytest.mark.parametrize("use", [frozenset(), ALL_INGREDIENTS])

@@ -10,7 +10,7 @@ from paraspinal.models.evaluation.muscles import MUSCLES_MODEL
 from paraspinal.models.inference import LoadedModel, MuscleSegmenter, load_model
 from paraspinal.models.plausibility import MAX_DISAGREEMENT, judge, objection
 from paraspinal.models.synthesis.corrupted import CORRUPTIONS, WRONG_BODIES, wrong_body
-from paraspinal.models.synthesis.muscles.task import MUSCLE_CLASSES
+from paraspinal.models.synthesis.muscles.layout import MUSCLE_CLASSES
 
 SPACING_MM = (4.0, 2.0, 2.0)
 PLACES = {"multifidus": (40, 8), "erector_spinae": (40, 20), "psoas_major": (15, 14), "quadratus_lumborum": (25, 26)}

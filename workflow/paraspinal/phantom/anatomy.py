@@ -116,7 +116,7 @@ class Anatomy:
         )
         points = np.stack([g.ravel() for g in grids], axis=1).astype(np.float32)
         _, label = self.tissue_and_label(points)
-        keep = label >= min(muscle_labels().values())
+        keep = np.isin(label, list(muscle_labels().values()))
         return points[keep], label[keep]
 
     def _soft(self, x: Floats, y: Floats, z: Floats) -> tuple[Floats, Floats, Floats]:

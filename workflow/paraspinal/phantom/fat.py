@@ -45,7 +45,7 @@ class FatField:
     def __call__(self, points: Floats, label: np.ndarray) -> Floats:
         """Return the fraction at points (..., 3) with labels (...); 0 outside the muscles."""
         result = np.zeros(label.shape, dtype=np.float32)
-        inside = label >= min(self._offset)
+        inside = np.isin(label, list(self._offset))
         if inside.any():
             codes, inverse = np.unique(label[inside], return_inverse=True)
             offsets = np.array([self._offset[int(code)] for code in codes], dtype=np.float32)

@@ -82,7 +82,7 @@ class Receipt:
 
     @property
     def is_final(self) -> bool:
-        """Whether it may be reused at all: a fault of ours may be mended by then, so every run tries again."""
+        """Whether it may be reused at all: a software error may be mended by then, so every run tries again."""
         return all(row["reason_code"] != Reason.UNEXPECTED_ERROR.value for row in self.rows)
 
     def still_holds(self, results: Path) -> bool:

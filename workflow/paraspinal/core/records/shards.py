@@ -33,7 +33,7 @@ from paraspinal.core.vocab import Reason, Status
 log = logging.getLogger(__name__)
 
 MAX_SAME_FAULTS = 5
-"""A shard stops when its first so many visits all met the same fault of ours: it is not in the images then."""
+"""A shard stops when its first so many visits all met the same software error: it is not in the images then."""
 
 Unit = tuple[str, list[Row]]
 """Name of a unit of work and the rows of the stage before it is made from."""
@@ -202,7 +202,7 @@ def _forget(fault: str, paths: Iterable[Path]) -> None:
 
 
 def _only_fault(rows: list[Row]) -> str | None:
-    """Name the fault of ours that is all that was met in enough visits; None while anything else was."""
+    """Name the software error that is all that was met in enough visits; None while anything else was."""
     tried = [row for row in rows if row["status"] != Status.EXCLUDED.value]
     if len({(row["subject"], row["session"]) for row in tried}) < MAX_SAME_FAULTS:
         return None

@@ -18,7 +18,7 @@ import SimpleITK as sitk
 
 from paraspinal.core.errors import InputError
 from paraspinal.core.imaging.geometry import Grid
-from paraspinal.core.labels import label_by_name, muscle_labels
+from paraspinal.core.labels import label_by_name, muscles_among
 from paraspinal.core.paths import RESOURCES
 from paraspinal.core.vocab import Muscle
 from paraspinal.models.card import Accuracy
@@ -178,14 +178,13 @@ def evaluate_phantoms(model: LoadedModel, people: int = PHANTOM_PEOPLE) -> tuple
             image.SetSpacing(PHANTOM_GRID.spacing_mm)
             image.SetOrigin(PHANTOM_GRID.origin_mm)
             labels = sitk.GetArrayFromImage(segmenter.segment(image).label_map)
-            for (muscle, _), code in muscle_labels().items():
+            for (muscle, _), code in muscles_among(model.card.codes).items():
                 scores.setdefault((weighting, muscle), []).append(overlap.dice(labels == code, truth == code))
     data = f"{people} procedural people not trained on, synthetic"
-    sides = len(muscle_labels()) // len(Muscle)
     picks = np.random.default_rng(RESAMPLING_SEED).integers(people, size=(RESAMPLES, people))
     results = []
     for (weighting, muscle), values in scores.items():
-        by_person = np.nanmean(np.array(values, dtype=float).reshape(people, sides), axis=1)
+        by_person = np.nanmean(np.array(values, dtype=float).reshape(people, -1), axis=1)
         means = np.concatenate([[by_person.mean()], by_person[picks].mean(axis=1)])
         results.append(_accuracy(f"{weighting} of {data}", "dsc", str(muscle), means, "1"))
     return tuple(results)

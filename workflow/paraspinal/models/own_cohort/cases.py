@@ -20,7 +20,7 @@ from paraspinal.core.imaging.geometry import Grid, same_grid
 from paraspinal.core.imaging.images import read_image
 from paraspinal.core.imaging.slice_grid import PIXEL_MM, slice_grid
 from paraspinal.models.own_cohort.sheet import Case
-from paraspinal.models.synthesis.muscles.task import MUSCLE_CLASSES
+from paraspinal.models.synthesis.muscles.layout import MUSCLE_CLASSES
 
 Array = npt.NDArray[np.float32]
 

@@ -19,7 +19,7 @@ from paraspinal.models.card import Accuracy
 from paraspinal.models.engine import Segmenter
 from paraspinal.models.own_cohort.cases import LabelledImage
 from paraspinal.models.own_cohort.sheet import Role
-from paraspinal.models.synthesis.muscles.task import MUSCLE_CLASSES
+from paraspinal.models.synthesis.muscles.layout import MUSCLE_CLASSES
 from paraspinal.statistics import overlap
 
 DRAWS, SEED = 2000, 20260901

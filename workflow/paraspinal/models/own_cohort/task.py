@@ -12,7 +12,8 @@ from scipy import ndimage
 from paraspinal.models.input.normalise import N_CHANNELS, input_channels
 from paraspinal.models.own_cohort.cases import ReadyCase, pixel_positions
 from paraspinal.models.synthesis.augmentation import Geometry, degrade, sample_field_of_view, sample_geometry
-from paraspinal.models.synthesis.muscles.task import MUSCLE_CLASSES, SAMPLE_SHAPE, SWAP_SIDES, MuscleTask
+from paraspinal.models.synthesis.muscles.layout import MUSCLE_CLASSES, SWAP_SIDES
+from paraspinal.models.synthesis.muscles.task import SAMPLE_SHAPE, MuscleTask
 from paraspinal.models.training.losses import any_of
 from paraspinal.models.training.task import Sample
 

@@ -29,7 +29,8 @@ from paraspinal.models.own_cohort.sheet import Case, Role, read_sheet, read_valu
 from paraspinal.models.own_cohort.task import CohortTask
 from paraspinal.models.registry import ModelEntry, known_models, resolve
 from paraspinal.models.synthesis.muscles.atlas_bank import ATLAS_FILE
-from paraspinal.models.synthesis.muscles.task import MUSCLE_CLASSES, MuscleTask
+from paraspinal.models.synthesis.muscles.layout import MUSCLE_CLASSES
+from paraspinal.models.synthesis.muscles.task import MuscleTask
 from paraspinal.models.training.checkpoint import load_tensors
 from paraspinal.models.training.loop import Schedule, train_phases
 from paraspinal.models.training.muscles_card import muscles_card

@@ -6,7 +6,8 @@ from paraspinal.core.imaging.slice_grid import PIXEL_MM
 from paraspinal.models.card import Accuracy, ModelCard, card_labels
 from paraspinal.models.input.normalise import LOCAL_SIGMA_MM
 from paraspinal.models.synthesis.ingredients import ALL_INGREDIENTS
-from paraspinal.models.synthesis.muscles.task import ATLAS_FRAC, MUSCLE_CLASSES
+from paraspinal.models.synthesis.muscles.layout import MUSCLE_CLASSES
+from paraspinal.models.synthesis.muscles.task import ATLAS_FRAC
 
 NAME, VERSION, LICENCE = "muscles", "0.2.0", "Apache-2.0"
 

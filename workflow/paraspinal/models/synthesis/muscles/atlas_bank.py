@@ -14,16 +14,25 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from scipy import ndimage
 
+from paraspinal.core.vocab import Muscle, Side
+from paraspinal.models.synthesis.muscles.layout import ERECTOR, MULTIFIDUS, PAINTED, SIDES_SWAPPED
+
 ATLAS_FILE = Path("nifti/muscle_atlas/abdomen_template_dseg.nii.gz")
-"""Where the MuscleMap atlas (MIT licence) lies in the data folder; labels 1..8, odd codes the right side."""
+"""Where the MuscleMap atlas (MIT licence) lies in the data folder; labels 1 to 8."""
 
-ATLAS_TO_CLASS = (0, 2, 1, 4, 3, 6, 5, 8, 7)
-"""Class index of each atlas code: classes are MF, ES, PM, QL, each left then right."""
+ATLAS_CODES = {
+    (Muscle.MULTIFIDUS, Side.RIGHT): 1,
+    (Muscle.MULTIFIDUS, Side.LEFT): 2,
+    (Muscle.ERECTOR_SPINAE, Side.RIGHT): 3,
+    (Muscle.ERECTOR_SPINAE, Side.LEFT): 4,
+    (Muscle.PSOAS_MAJOR, Side.RIGHT): 5,
+    (Muscle.PSOAS_MAJOR, Side.LEFT): 6,
+    (Muscle.QUADRATUS_LUMBORUM, Side.RIGHT): 7,
+    (Muscle.QUADRATUS_LUMBORUM, Side.LEFT): 8,
+}
+MIDDLE = tuple(ATLAS_CODES[Muscle.MULTIFIDUS, side] for side in (Side.RIGHT, Side.LEFT))
+"""Codes of the two muscles whose middle is the origin."""
 
-N_MUSCLES = 8
-N_FIELDS = 10  # the muscles, then the pair of the left and of the right side
-MULTIFIDUS, ERECTOR, PAIR = (0, 1), (2, 3), (8, 9)  # fields of the left and of the right side
-SIDES_SWAPPED = (1, 0, 3, 2, 5, 4, 7, 6, 9, 8)
 PAIR_GAP_MM = 2.4  # a gap between multifidus and erector up to this wide is part of their pair
 BANK_PIXEL_MM = 1.5
 MARGIN_MM = 24.0  # room around the atlas so that distances outside it are known
@@ -109,7 +118,7 @@ def load_atlas_bank(data_folder: Path) -> AtlasBank:
     slices = [
         codes[z]
         for z in range(0, codes.shape[0], SLICE_STEP)
-        if np.count_nonzero(codes[z]) * spacing[0] * spacing[1] > MIN_AREA_MM2 and {1, 2} <= set(codes[z].ravel())
+        if np.count_nonzero(codes[z]) * spacing[0] * spacing[1] > MIN_AREA_MM2 and set(MIDDLE) <= set(codes[z].ravel())
     ]
     half = max(codes.shape[1:]) * spacing[0] / 2 + MARGIN_MM
     axis = np.arange(-half, half + BANK_PIXEL_MM / 2, BANK_PIXEL_MM)
@@ -123,10 +132,9 @@ def _fields(
     """Signed distances (10, H, W) of one slice on a square grid centred between the two multifidi."""
     pad = round(MARGIN_MM / pixel_mm)
     codes = np.pad(codes[ndimage.find_objects((codes > 0).astype(np.uint8))[0]], pad)
-    row, column = np.mean([ndimage.center_of_mass(codes == code) for code in (1, 2)], axis=0)
+    row, column = np.mean([ndimage.center_of_mass(codes == code) for code in MIDDLE], axis=0)
     grid = np.stack(np.meshgrid(axis_mm / pixel_mm + row, axis_mm / pixel_mm + column, indexing="ij"))
-    classes = np.array(ATLAS_TO_CLASS)[codes]
-    masks = [classes == index for index in range(1, N_MUSCLES + 1)]
+    masks = [codes == ATLAS_CODES[muscle] for muscle in PAINTED]
     masks += [closed(masks[m] | masks[e], pixel_mm) for m, e in zip(MULTIFIDUS, ERECTOR, strict=True)]
     return np.stack([_on_grid(signed_distance(mask, pixel_mm), grid) for mask in masks])
 

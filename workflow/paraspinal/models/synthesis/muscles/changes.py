@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paraspinal.models.synthesis.ingredients import ALL_INGREDIENTS, Ingredient, Ingredients
-from paraspinal.models.synthesis.muscles.atlas_bank import ERECTOR, MULTIFIDUS, N_MUSCLES, PAIR
+from paraspinal.models.synthesis.muscles.layout import ERECTOR, MULTIFIDUS, N_MUSCLES, PAIR
 from paraspinal.models.synthesis.muscles.septa import DEPTH_MM
 
 Field = npt.NDArray[np.float32]

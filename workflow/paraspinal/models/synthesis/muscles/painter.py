@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from paraspinal.models.synthesis.contrast import Image, Paint, Values
 from paraspinal.models.synthesis.ingredients import ALL_INGREDIENTS, Ingredient, Ingredients
+from paraspinal.models.synthesis.muscles.layout import ERECTOR, MULTIFIDUS, N_MUSCLES, PSOAS, QUADRATUS
 from paraspinal.models.synthesis.muscles.septa import Sheet, inner_septa, not_muscle, septum
 from paraspinal.models.synthesis.textures import streaks
 
@@ -20,6 +21,9 @@ Field = npt.NDArray[np.float32]
 
 EDGE_MM = 2.0  # width of a soft edge: one pixel of partial volume
 SEVERE_FAT_FRAC = 0.12  # people whose muscles are mostly fat
+FAT_SHARES = {MULTIFIDUS: 1.0, ERECTOR: 0.8, PSOAS: 0.35, QUADRATUS: 0.5}
+"""Fat of a muscle relative to multifidus, in the mean."""
+BACK = [*MULTIFIDUS, *ERECTOR]
 ARM_FRAC = 0.12  # sides with an arm in view
 
 
@@ -58,8 +62,8 @@ class Painter:
         self.muscles = distances_mm
         self.layers: list[tuple[Field, Paint, float]] = []
         self.inside = distances_mm < 0
-        psoas = self.inside[4:6].any(axis=0)
-        erector = self.inside[:4].any(axis=0)
+        psoas = self.inside[list(PSOAS)].any(axis=0)
+        erector = self.inside[BACK].any(axis=0)
         self.back_mm = float(y_mm[erector].max()) if erector.any() else 30.0
         self.front_mm = float(y_mm[erector].min()) if erector.any() else -20.0
         self.psoas_y_mm = float(y_mm[psoas].mean()) if psoas.any() else self.front_mm - 25.0
@@ -174,7 +178,7 @@ class Painter:
         self._add(bag - u(1.0, 4.0), Paint.FASCIA if u() < 0.4 else Paint.VISCERAL_FAT)
         self._add(bag - u(0.0, 3.0), Paint.VISCERAL_FAT)
         if self.height > 0.5 and u() < 0.7:  # latissimus and serratus behind the erector
-            sheet = np.abs(self.muscles[2:4].min(axis=0) - u(3, 6)) - u(1.0, 2.5)
+            sheet = np.abs(self.muscles[list(ERECTOR)].min(axis=0) - u(3, 6)) - u(1.0, 2.5)
             lateral = u(45, 65) - np.abs(self.x)
             self._add(np.maximum(np.maximum(sheet, lateral), self.outline + 3.0), Paint.OTHER_MUSCLE)
 
@@ -256,12 +260,13 @@ class Painter:
         rng, u = self.rng, self.rng.uniform
         if Ingredient.SEPTA in self.use:
             # Outlines are drawn along the inner side of the fascia: on average the muscle reaches a little beyond.
-            gaps = u(-1.2, 0.8, 6)
-            shapes = np.concatenate([np.minimum(self.muscles[0:2], self.muscles[2:4]), self.muscles[4:]])
+            both = np.minimum(self.muscles[list(MULTIFIDUS)], self.muscles[list(ERECTOR)])
+            shapes = np.concatenate([both, np.delete(self.muscles, BACK, axis=0)])
+            gaps = u(-1.2, 0.8, len(shapes))
         else:
-            gaps, shapes = u(-1.0, 1.6, 8), self.muscles
+            gaps, shapes = u(-1.0, 1.6, N_MUSCLES), self.muscles
             # The gap between multifidus and erector fades caudally: often nothing separates them there.
-            gaps[:4] = np.minimum(gaps[:4], u(-1.0, 0.4 + 1.2 * self.height))
+            gaps[BACK] = np.minimum(gaps[BACK], u(-1.0, 0.4 + 1.2 * self.height))
         solid = (shapes + gaps[:, None, None].astype(np.float32)).min(axis=0)
         self._add(solid, Paint.MUSCLE)
         level = rng.beta(0.7, 3.5) * 0.8
@@ -274,9 +279,9 @@ class Painter:
         # Fat collects deep and medially first, next to the bone.
         depth = np.clip((self.back_mm - self.y) / 40.0, 0, 1) - np.clip(np.abs(self.x) / 60.0, 0, 1)
         noise = noise + np.float32(u(0, 0.8)) * depth.astype(np.float32)
-        for k in range(0, 8, 2):
-            share = level * (1.0, 0.8, 0.35, 0.5)[k // 2] * np.exp(rng.normal(0, 0.3))
-            for index in (k, k + 1):
+        for fields, most_of_muscle in FAT_SHARES.items():
+            share = level * most_of_muscle * np.exp(rng.normal(0, 0.3))
+            for index in fields:
                 inside = self.inside[index]
                 if np.count_nonzero(inside) > 4:
                     mine = min(most, share * np.exp(rng.normal(0, 0.15)))
@@ -288,8 +293,8 @@ class Painter:
     def _septa(self) -> list[Sheet]:
         """Paint the septum between multifidus and erector of each side and those inside them; return the former."""
         parting = []
-        for side in (0, 1):
-            pair = self.muscles[side], self.muscles[2 + side]
+        for multifidus, erector in zip(MULTIFIDUS, ERECTOR, strict=True):
+            pair = self.muscles[multifidus], self.muscles[erector]
             for sheet in inner_septa(self.rng, *pair, self.y):
                 self.layers.append((sheet.opacity(EDGE_MM), sheet.paint, 1.0))
             parting.append(septum(self.rng, *pair, self.y))
@@ -329,6 +334,6 @@ class Painter:
     def _fascia(self) -> None:
         u = self.rng.uniform
         if u() < 0.5:
-            sheet = np.abs(self.muscles[:4].min(axis=0) - u(0.5, 2.0)) - u(0.2, 0.7)
+            sheet = np.abs(self.muscles[BACK].min(axis=0) - u(0.5, 2.0)) - u(0.2, 0.7)
             behind = self.front_mm + 12.0 - self.y
             self._add(np.maximum(sheet, behind), Paint.FASCIA)

@@ -17,8 +17,9 @@ from paraspinal.models.synthesis.augmentation import degrade, sample_geometry
 from paraspinal.models.synthesis.contrast import sample_contrast
 from paraspinal.models.synthesis.muscles.atlas_bank import AtlasBank
 from paraspinal.models.synthesis.muscles.changes import change_muscles, draw_changes
+from paraspinal.models.synthesis.muscles.layout import MUSCLE_CLASSES, SWAP_SIDES
 from paraspinal.models.synthesis.muscles.painter import Painter
-from paraspinal.models.synthesis.muscles.task import ATLAS_CENTRE_MM, MUSCLE_CLASSES, SAMPLE_SHAPE, SWAP_SIDES
+from paraspinal.models.synthesis.muscles.task import ATLAS_CENTRE_MM, SAMPLE_SHAPE
 
 SEED = 8_1000  # another stream than training's
 SLICE_STEP = 2  # of the atlas' slices: one every 6 mm, L5/S1 to L1

@@ -8,9 +8,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from paraspinal.core.labels import muscle_labels
 from paraspinal.models.synthesis.augmentation import Geometry
 from paraspinal.models.synthesis.contrast import Image, Paint, Scene, ThickScene, Values
+from paraspinal.models.synthesis.muscles.layout import CLASS_OF_CODE
 from paraspinal.phantom.anatomy import Anatomy, Tissue, sample_parameters
 
 N_PEOPLE = 320
@@ -58,10 +58,6 @@ _PAINTS = np.zeros(max(Tissue) + 1, dtype=np.uint8)
 for _tissue in Tissue:  # a tissue without a paint raises here, at import
     _PAINTS[_tissue] = _PAINT_OF_TISSUE[_tissue.name]
 
-_CLASS_OF_CODE = np.zeros(max(muscle_labels().values()) + 1, dtype=np.int64)
-for _index, _code in enumerate(muscle_labels().values(), start=1):
-    _CLASS_OF_CODE[_code] = _index
-
 
 @dataclass(frozen=True)
 class ProceduralScene:
@@ -97,9 +93,8 @@ def _cut(person: Anatomy, geometry: Geometry, z_mm: npt.NDArray[np.float32]) -> 
     points = np.stack([geometry.x_mm, geometry.y_mm, z_mm], axis=-1)
     tissue, label = person.tissue_and_label(points)
     fat = person.fat_of(points, label).astype(np.float32)
-    inside = label >= min(muscle_labels().values())
-    classes = np.where(inside, _CLASS_OF_CODE[np.where(inside, label, 0)], 0)
-    return ProceduralScene(classes, _PAINTS[tissue], np.where(inside, fat, np.float32(0.0)))
+    classes = CLASS_OF_CODE[label]
+    return ProceduralScene(classes, _PAINTS[tissue], np.where(classes > 0, fat, np.float32(0.0)))
 
 
 @lru_cache(maxsize=N_PEOPLE)

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from paraspinal.core.labels import all_labels
 from paraspinal.models.input.normalise import N_CHANNELS, input_channels
 from paraspinal.models.synthesis.artefacts import add_ghosts, coarsen, swap_water_and_fat
 from paraspinal.models.synthesis.augmentation import Geometry, degrade, sample_field_of_view, sample_geometry
@@ -22,16 +21,10 @@ from paraspinal.models.synthesis.contrast import Scene, ThickScene, sample_contr
 from paraspinal.models.synthesis.ingredients import ALL_INGREDIENTS, Ingredient, Ingredients
 from paraspinal.models.synthesis.muscles.atlas_bank import AtlasBank, load_atlas_bank
 from paraspinal.models.synthesis.muscles.changes import change_muscles, draw_changes
+from paraspinal.models.synthesis.muscles.layout import MUSCLE_CLASSES, SWAP_SIDES
 from paraspinal.models.synthesis.muscles.painter import Painter
 from paraspinal.models.synthesis.muscles.procedural import PROCEDURAL_CENTRE_MM, procedural_scene
 from paraspinal.models.training.task import Sample
-
-BACKGROUND = "background"
-MUSCLE_CLASSES = (BACKGROUND, *(x.name for x in all_labels() if x.muscle))
-"""Class names in the order of the network's output: the registry's muscles, left before right."""
-
-SWAP_SIDES = np.array([0, 2, 1, 4, 3, 6, 5, 8, 7])
-"""Class index of the same muscle on the other side."""
 
 SAMPLE_SHAPE = (112, 144)  # rows, columns: 224 x 288 mm at 2 mm
 ATLAS_FRAC = 0.65  # share of samples from the atlas, where there is one: its muscles are a real shape
