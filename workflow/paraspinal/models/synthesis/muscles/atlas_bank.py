@@ -155,7 +155,7 @@ def signed_distance(mask: npt.NDArray[np.bool_], pixel_mm: float) -> npt.NDArray
     around = slice(max(rows.start - 1, 0), rows.stop + 1), slice(max(columns.start - 1, 0), columns.stop + 1)
     distance[around] -= ndimage.distance_transform_edt(mask[around])
     distance -= 0.5 * np.sign(distance)  # the outline runs between pixels
-    return np.clip(distance * pixel_mm, -MAX_DISTANCE_MM, MAX_DISTANCE_MM).astype(np.float32)
+    return np.asarray(np.clip(distance * pixel_mm, -MAX_DISTANCE_MM, MAX_DISTANCE_MM), dtype=np.float32)
 
 
 def _on_grid(field: npt.NDArray[np.float32], grid: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
