@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -17,17 +15,6 @@ pytestmark = pytest.mark.workflow
 KEYS = ["subject", "session", "muscle", "side", "level", "level_scheme"]
 SIX_LUMBAR = "DEMO006"
 """Counting upward from the sacrum names the sixth lumbar vertebra L5; only ribs, out of view here, could tell."""
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("demo")
-    command = [sys.executable, "-m", "paraspinal", "demo", "--folder", str(root / "demo"), "--out", str(root / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "report:" in done.stdout
-    assert "tables:" in done.stdout
-    assert "make run DICOM=" in done.stdout
-    return root
 
 
 @pytest.fixture(scope="module")

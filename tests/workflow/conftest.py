@@ -17,6 +17,8 @@ from paraspinal.core.paths import PROJECT
 from paraspinal.phantom.cohort import PLANS, Plan, write_visit
 from paraspinal.phantom.contrast import Weighting
 
+from ..conftest import made_once
+
 TABLES = ("inventory", "scans", "levels", "metrics", "quality")
 
 
@@ -48,7 +50,7 @@ class Study:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(self.project / "workflow"), "OMP_NUM_THREADS": "1"}
+        return {**os.environ, "PYTHONPATH": str(self.project / "workflow")}
 
     @property
     def command(self) -> list[str]:
@@ -115,10 +117,8 @@ def make_study(root: Path, plans: tuple[Plan, ...], input_name: str = "dicom") -
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """Three visits of two people in two shards, run to the end once; tests clone it."""
-    study = make_study(tmp_path_factory.mktemp("study"), PLANS[:3])
-    study.run()
-    return study
+    """Three visits of two people in two shards, run to the end once for all workers; tests clone it."""
+    return Study(made_once(tmp_path_factory, "finished-study", lambda root: make_study(root, PLANS[:3]).run()))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from snakemake.logging import logger
 
 sys.path.insert(0, str(Path(workflow.current_basedir).parent))
 
+from paraspinal.__main__ import BLAS_THREADS
 from paraspinal.cohort.running.log_redaction import Discretion, passed_on
 from paraspinal.cohort.running.plan import (
     SHARD_STAGES,
@@ -36,6 +37,12 @@ workflow.config_settings.config_args = passed_on(
 )
 
 os.environ.update(job_environment())
+
+# The engine would give numpy's own library the threads of the job, which then spin beside torch's; see __main__.py.
+blas_threads = os.environ.get(BLAS_THREADS, "")
+shell.prefix(
+    f"set -euo pipefail; export {BLAS_THREADS}={blas_threads if blas_threads.isdecimal() else 1}; "
+)
 
 
 wildcard_constraints:
