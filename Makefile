@@ -50,8 +50,8 @@ run: setup ## the same for your data: make run DICOM=/path/to/images OUT=/path/t
 status: setup ## what is done in OUT, and what is not and why
 	$(BIN)/paraspinal status --out "$(OUT)"
 
-test: setup ## every test but those on a cluster
-	$(BIN)/pytest -n $(CORES) --dist loadfile --ignore tests/slurm
+test: setup ## every test but those on a cluster; says how much of the package they run in their own processes
+	$(BIN)/pytest -n $(CORES) --dist loadfile --ignore tests/slurm --cov --cov-report=
 
 test-slurm: setup ## both cluster profiles on a Slurm of their own (apt-get install slurmctld slurmd slurm-client munge)
 	SLURM_REQUIRED=1 $(BIN)/pytest -n 0 tests/slurm
