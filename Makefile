@@ -52,6 +52,7 @@ status: setup ## what is done in OUT, and what is not and why
 
 test: setup ## every test but those on a cluster; says how much of the package they run in their own processes
 	$(BIN)/pytest -n $(CORES) --dist loadfile --ignore tests/slurm --cov --cov-report=
+	@echo "lines of the package that the tests run in their own processes: $$($(BIN)/coverage report --format=total) %"
 
 test-slurm: setup ## both cluster profiles on a Slurm of their own (apt-get install slurmctld slurmd slurm-client munge)
 	SLURM_REQUIRED=1 $(BIN)/pytest -n 0 tests/slurm

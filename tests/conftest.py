@@ -37,9 +37,13 @@ LONG_FILES = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the long files (`--no-loadscope-reorder` keeps xdist from putting files of few tests last)."""
+    """Long files, other runs of the workflow, the rest (`--no-loadscope-reorder` keeps xdist from its own order)."""
     rank = {TESTS / name: place for place, name in enumerate(LONG_FILES)}
-    items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+    def place(item: pytest.Item) -> int:
+        return rank.get(item.path, len(rank) + (item.get_closest_marker("workflow") is None))
+
+    items.sort(key=place)
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:

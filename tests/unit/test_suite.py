@@ -14,12 +14,22 @@ def test_every_process_of_the_tests_has_one_thread_for_each_library() -> None:
     assert [os.environ[name] for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")] == ["1"] * 3
 
 
-def test_long_files_come_first_in_their_order_and_the_rest_stays() -> None:
+class Item(SimpleNamespace):
+    """As much of a test as its place depends on."""
+
+    def get_closest_marker(self, name: str) -> str | None:
+        return name if name in self.markers else None
+
+
+def test_long_files_come_first_then_other_workflows_and_the_rest_stays_as_it_is() -> None:
     assert [name for name in LONG_FILES if not (TESTS / name).is_file()] == []
-    names = ["unit/test_b.py", LONG_FILES[1], "unit/test_a.py", LONG_FILES[0], LONG_FILES[1]]
-    items = [SimpleNamespace(path=TESTS / name, number=number) for number, name in enumerate(names)]
+    names = ["unit/b.py", LONG_FILES[1], "unit/a.py", "workflow/new.py", LONG_FILES[0], LONG_FILES[1]]
+    items = [
+        Item(path=TESTS / name, number=number, markers=() if name.startswith("unit") else ("workflow",))
+        for number, name in enumerate(names)
+    ]
     pytest_collection_modifyitems(items)  # type: ignore[arg-type]
-    assert [item.number for item in items] == [3, 1, 4, 0, 2]
+    assert [item.number for item in items] == [4, 1, 5, 3, 0, 2]
 
 
 def _make(base: Path) -> None:
