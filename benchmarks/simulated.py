@@ -103,8 +103,16 @@ def write_notes(results: Path) -> None:
     """Write the notes that finished shards leave beside their tables."""
     for shard in Registry.read(results).shard_numbers:
         for name in SHARD_STAGES:
-            rows = pq.read_table(shard_path(results, name, shard), columns=["status", "reason_code"]).to_pylist()
-            Note(results, name, shard, len(rows)).finished(rows)
+            columns = ["subject", "session", "status", "reason_code"]
+            rows = pq.read_table(shard_path(results, name, shard), columns=columns).to_pylist()
+            units = pq.read_table(units_path(results, name, shard), columns=["unit"])["unit"].to_pylist()
+            Note(results, name, shard, [(unit, [_session(unit)]) for unit in units]).finished(rows)
+
+
+def _session(unit: str) -> Row:
+    """Keys of the session that a unit of work belongs to."""
+    subject, session = unit.split("_")[:2]
+    return {"subject": subject.removeprefix("sub-"), "session": session.removeprefix("ses-")}
 
 
 def add_sessions(results: Path, n_sessions: int, seed: int = 6) -> None:

@@ -6,7 +6,9 @@ import errno
 import fcntl
 import json
 import stat
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -15,8 +17,21 @@ import yaml
 from dicom_factory import settings_for
 
 from paraspinal.cohort.running import runs
-from paraspinal.cohort.running.runs import RUN_CONFIG, begin_run, holder, private_run_file, run_lock, settings_of
-from paraspinal.core.errors import ConfigError, ResultsError
+from paraspinal.cohort.running.runs import (
+    RUN_CONFIG,
+    RUNS,
+    begin_run,
+    check_key,
+    check_writable,
+    holder,
+    private_run_file,
+    remember_key,
+    run_lock,
+    settings_of,
+)
+from paraspinal.core.errors import ConfigError, IdentityError, ResultsError
+from paraspinal.core.files import sha256_file
+from paraspinal.core.identity import Identity
 
 SHEETS = {
     "workers": 1,
@@ -43,6 +58,51 @@ def test_settings_come_back_whole_and_the_results_name_nobody(tmp_path: Path) ->
     assert "Jane" not in (settings.out_path / RUN_CONFIG).read_text()
     record = private_run_file(settings.private_path, settings.out_path, ".json")
     assert stat.S_IMODE(record.stat().st_mode) == 0o600
+
+
+def test_every_run_is_recorded_with_the_digests_of_its_sheets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sheet = tmp_path / "Jane Doe.tsv"
+    sheet.write_text("old_id\tsubject\n")
+    settings = settings_for(tmp_path, ingest={**SHEETS, "people_sheet": str(sheet)})
+    real = time.strftime
+    for since in ("2026-01-02 03:04:05 +0200", "2026-01-02 03:04:06 +0200"):
+        monkeypatch.setattr(time, "strftime", lambda form, *at, now=since: real(form, *at) if at else now)
+        begin_run(settings)
+        monkeypatch.setenv(runs.LOCK_VARIABLE, str(runs._held[-1].fileno()))
+        begin_run(settings)  # the engine is started twice in a run
+        runs._held.pop().close()
+    found = sorted((settings.out_path / RUNS).iterdir())
+    assert [path.name for path in found] == ["20260102T010405Z.yaml", "20260102T010406Z.yaml"]
+    told = yaml.safe_load(found[0].read_text())
+    assert told["configuration"] == yaml.safe_load((settings.out_path / RUN_CONFIG).read_text())
+    assert told["sheets_sha256"] == {"people_sheet": sha256_file(sheet)}
+    assert "Jane" not in found[0].read_text()
+
+
+def test_another_key_is_named_as_the_cause(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    begin_run(settings)
+    remember_key(settings)
+    check_key(settings)
+    other = replace(settings, private_dir=str(tmp_path / "other"))
+    with pytest.raises(IdentityError, match="another identity key"):
+        check_key(other)
+    assert Identity.load(settings.private_path).key_id not in (tmp_path / "private" / "identity.key").read_text()
+
+
+def test_results_of_another_user_are_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = tmp_path / "results"
+    (results / "shards").mkdir(parents=True)
+    check_writable(results)
+    monkeypatch.setattr(runs.os, "access", lambda path, mode: Path(path).name != "shards")
+    with pytest.raises(ResultsError, match="cannot be written by this user"):
+        check_writable(results)
+    assert [path.name for path in results.iterdir()] == ["shards"]
+    (tmp_path / "file").touch()
+    with pytest.raises(ResultsError, match="is a file"):
+        check_writable(tmp_path / "file" / "results")
 
 
 def test_a_record_of_before_the_sheets_is_still_read(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
-from simulated import SCANS, SERIES
+from simulated import SCANS, SERIES, add_sessions, write_notes
 
 from paraspinal.cli.main import main
 from paraspinal.cohort.asking import status as module
@@ -19,7 +20,9 @@ from paraspinal.cohort.asking.costs import costs
 from paraspinal.cohort.asking.status import StageStatus, Watched, status
 from paraspinal.cohort.running.runs import holder, run_lock
 from paraspinal.core.records.notes import Progress, note_path, write_progress
+from paraspinal.core.records.receipts import units_path
 from paraspinal.core.records.registry import shard_path
+from paraspinal.core.records.shards import session_of
 
 SESSIONS = 40
 
@@ -54,7 +57,7 @@ def test_a_finished_table_with_its_note_is_not_opened_and_one_that_changed_is(
 ) -> None:
     opened: list[Path] = []
     counted = module._counted
-    monkeypatch.setattr(module, "_counted", lambda path: opened.append(path) or counted(path))
+    monkeypatch.setattr(module, "_counted", lambda *which: opened.append(shard_path(*which)) or counted(*which))
     watched = Watched(results)
     watched.read()
     assert opened == []
@@ -70,6 +73,34 @@ def test_without_notes_the_tables_say_the_same(results: Path) -> None:
     for path in results.rglob("*.progress.json"):
         path.unlink()
     assert status(results) == before
+
+
+@pytest.mark.parametrize("has_notes", [True, False])
+def test_people_who_came_since_are_not_done(results: Path, has_notes: bool) -> None:
+    """They are dealt to a shard whose table of an earlier run stands there whole."""
+    add_sessions(results, 10)
+    if not has_notes:
+        for path in results.rglob("*.progress.json"):
+            path.unlink()
+    assert {(one.done, one.total) for one in status(results)} == {(SESSIONS, SESSIONS + 10)}
+
+
+@pytest.mark.parametrize("has_notes", [True, False])
+def test_a_visit_of_which_a_stage_left_nothing_is_done_for_those_that_follow(results: Path, has_notes: bool) -> None:
+    """A visit without a usable scan has no rows after harmonize, and no receipts."""
+    for stage in ("harmonize", "segment"):
+        path = shard_path(results, stage, 2)
+        table = pq.read_table(path)
+        keeps = pc.not_equal(table["session"], table["session"][0])
+        pq.write_table(table.filter(keeps), path)
+    units = units_path(results, "segment", 2)
+    table = pq.read_table(units)
+    gone = session_of(table["unit"][0].as_py())
+    pq.write_table(table.filter(pc.invert(pc.starts_with(table["unit"], gone))), units)
+    if has_notes:
+        write_notes(results)
+    found = status(results)
+    assert (of(found, "harmonize").done, of(found, "segment").done) == (SESSIONS, SESSIONS)
 
 
 def test_a_running_shard_counts_by_its_note_with_its_failures(results: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,7 @@ def stage(arguments: argparse.Namespace) -> None:
     """Do one job of the workflow: a shard of a stage, or a stage of the whole cohort."""
     from paraspinal.cohort.running import jobs
 
+    faulthandler.enable()  # a job that dies of compiled code says so in its log
     line = jobs.run_job(arguments.name, arguments.out.absolute(), arguments.shard, arguments.workers)
     print(line)
 

@@ -46,6 +46,7 @@ def status(arguments: argparse.Namespace) -> None:
     """Show how far every stage is, and reasons for what is not ok."""
     from paraspinal.cohort.asking.status import header_pass
     from paraspinal.cohort.asking.status import status as read_status
+    from paraspinal.cohort.running.killed_jobs import killed_jobs
     from paraspinal.cohort.running.runs import holder
 
     results = arguments.out
@@ -57,13 +58,17 @@ def status(arguments: argparse.Namespace) -> None:
     held, headers = holder(results), header_pass(results)
     if not any(found.total for found in stages) and not (held and headers):
         raise InputError("nothing has been run in this results folder", hint="start with: paraspinal run")
+    killed = [job for _, job in killed_jobs(results)]
     if arguments.json:
-        print(json.dumps({"held_by": held, "headers": headers or None, "stages": [s.as_json() for s in stages]}))
+        said = {"held_by": held, "headers": headers or None, "stages": [s.as_json() for s in stages]}
+        print(json.dumps({**said, "killed": [job.as_json() for job in killed]}))
         return
     console.print(_stages(stages))
     console.print(f"a run is going on: {held}" if held else "no run is going on", highlight=False)
     if headers:
         console.print(f"headers: {headers}", highlight=False)
+    for job in killed:
+        console.print(f"{job.message} - {job.hint}", highlight=False, soft_wrap=True)
 
 
 def why(arguments: argparse.Namespace) -> None:

@@ -35,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        print(trace(error), file=sys.stderr, end="")
+        if not isinstance(error, PermissionError):  # where it met another user's file helps nobody
+            print(trace(error), file=sys.stderr, end="")
         if trouble := machine_trouble(error):
             print(error_line(trouble.exit_code, trouble.message, trouble.hint), file=sys.stderr)
             return trouble.exit_code

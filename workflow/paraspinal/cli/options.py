@@ -20,5 +20,8 @@ def assigned(assignments: list[str]) -> dict[str, Any]:
         *groups, leaf = key.split(".")
         for group in groups:
             branch = branch.setdefault(group, {})
-        branch[leaf] = yaml.safe_load(value)
+        try:
+            branch[leaf] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set {key}: the value cannot be read", hint="quote it, and use UTF-8") from None
     return config

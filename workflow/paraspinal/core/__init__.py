@@ -6,6 +6,7 @@ __all__ = [
     "files",
     "identity",
     "imaging",
+    "interpreter",
     "labels",
     "levels",
     "levels_sheet",

@@ -94,10 +94,15 @@ class DriveError(MachineError):
 INPUT_HINT = "run ingest again"
 """What to do where the input is no longer what ingest saw."""
 _AGAIN = "run again: what is finished is kept"
+_NOT_OURS = (
+    "a file or folder cannot be used by this user: permission denied",
+    "is it another user's? Choose another OUT or private_dir, or ask for access",
+)
 _DRIVE_TROUBLE = {
     errno.ENOSPC: ("the disk is full", f"make room and {_AGAIN}"),
     errno.EDQUOT: ("the disk quota is used up", f"make room and {_AGAIN}"),
     errno.EROFS: ("the drive is read-only", "choose another OUT or private_dir, or mount it for writing"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), _NOT_OURS),
 }
 _SYSTEM_TROUBLE = (
     *_DRIVE_TROUBLE,

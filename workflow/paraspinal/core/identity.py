@@ -55,11 +55,15 @@ class Identity:
                 raise IdentityError("the identity key can be read by other users", hint="chmod 600 identity.key")
             return cls(bytes.fromhex(path.read_text()))
         except OSError as error:
-            raise IdentityError(
-                f"the private folder cannot be used: {error.strerror}", hint="set private_dir in the configuration"
-            ) from None
+            hint = "set private_dir to a folder that you can write to; by default it is in HOME"
+            raise IdentityError(f"the private folder cannot be used: {error.strerror}", hint) from None
         except ValueError:
             raise IdentityError("the identity key is damaged", hint="restore it from a backup") from None
+
+    @property
+    def key_id(self) -> str:
+        """What tells this key from another without giving anything of it away."""
+        return self.pseudonym("key", "")
 
     def pseudonym(self, kind: str, text: str, length: int = SHORT_LENGTH) -> str:
         """Hash ``text`` under the key; lower-case letters and digits, ``kind`` separates name spaces."""

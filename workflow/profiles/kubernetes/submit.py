@@ -19,8 +19,8 @@ CLAIM, MOUNT = "paraspinal", "/data"
 """A volume claim that many nodes may write to (ReadWriteMany), and where it is mounted."""
 GPU = "nvidia.com/gpu"
 """What the cluster calls a GPU."""
-HANDED_ON = ("HOME", "XDG_CACHE_HOME")
-"""Folders of the starting pod that the others use too; on the volume."""
+HANDED_ON = ("HOME", "XDG_CACHE_HOME", "PYTHONSAFEPATH", "PYTHONNOUSERSITE")
+"""Folders of the starting pod that the others use too, on the volume; and what keeps Python from foreign packages."""
 
 
 def main(script: Path) -> int:

@@ -1,4 +1,8 @@
-"""What is done and what is not, from the registry, shard tables and the notes of running shards alone."""
+"""What is done and what is not, from the registry, the receipts of the shards and the notes of their jobs alone.
+
+A session counts as done at a stage when a unit of it stands in the receipts that the shard sums up, or when an earlier
+stage left nothing of it; a shard table that is there says nothing of people who were dealt to the shard since.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,9 @@ import pyarrow.parquet as pq
 
 from paraspinal.cohort.running.plan import SHARD_STAGES
 from paraspinal.core.records.notes import Progress, State, mark_of, note_path, read_progress, states_of
+from paraspinal.core.records.receipts import units_path
 from paraspinal.core.records.registry import INGEST_PROGRESS, Registry, shard_path
+from paraspinal.core.records.shards import session_of, session_unit
 from paraspinal.core.vocab import Status
 
 
@@ -79,17 +85,21 @@ class Watched:
     def read(self) -> list[StageStatus]:
         """Read the state of every shard stage."""
         shards = Counter(Registry.read(self.results).shards.values())
-        return [self._stage(stage, shards) for stage in SHARD_STAGES]
-
-    def _stage(self, stage: str, shards: Counter[int]) -> StageStatus:
-        done = 0.0
-        states: Counter[State] = Counter()
-        for shard, sessions in shards.items():
-            found = self._shard(stage, shard)
-            if found is not None:
-                done += sessions * found.done / max(1, found.total)
-                states.update(found.states)
-        return StageStatus(stage, int(done), sum(shards.values()), states)
+        done: Counter[str] = Counter()
+        states: dict[str, Counter[State]] = {stage: Counter() for stage in SHARD_STAGES}
+        for shard, members in shards.items():
+            n_left_out = 0
+            for stage in SHARD_STAGES:
+                found = self._shard(stage, shard)
+                if found is None:
+                    continue
+                states[stage].update(found.states)
+                if found.sessions is None or found.sessions_out is None:  # it runs
+                    done[stage] += members * found.done // max(1, found.total)
+                else:
+                    done[stage] += min(members, found.sessions + n_left_out)
+                    n_left_out += found.sessions - found.sessions_out
+        return [StageStatus(stage, done[stage], shards.total(), states[stage]) for stage in SHARD_STAGES]
 
     def _shard(self, stage: str, shard: int) -> Progress | None:
         """How far a shard is: by its table if that is written, else by its note; None if it has not begun."""
@@ -98,14 +108,19 @@ class Watched:
             mark = mark_of(path)
         except FileNotFoundError:
             note = read_progress(note_path(self.results, stage, shard))
-            return note and replace(note, done=max(0, min(note.done, note.total - 1)))
+            return note and replace(note, done=max(0, min(note.done, note.total - 1)), sessions=None)
         if self._seen.get(path, (None, None))[0] != mark:
             note = read_progress(note_path(self.results, stage, shard))
-            self._seen[path] = (mark, note if note and note.table == mark else _counted(path))
+            is_told = note and note.table == mark and note.sessions is not None
+            self._seen[path] = (mark, note if note and is_told else _counted(self.results, stage, shard))
         return self._seen[path][1]
 
 
-def _counted(path: Path) -> Progress:
+def _counted(results: Path, stage: str, shard: int) -> Progress:
+    """What a finished shard holds, by its table and its receipts."""
+    path, units = shard_path(results, stage, shard), units_path(results, stage, shard)
     with pq.ParquetFile(path) as file:
-        states = states_of(file.read(["status", "reason_code"], use_threads=False).to_pylist())
-    return Progress(1, 1, states, mark_of(path))
+        rows = file.read(["subject", "session", "status", "reason_code"], use_threads=False).to_pylist()
+    left = {session_unit((row["subject"], row["session"])) for row in rows}
+    done = {session_of(unit) for unit in pq.read_table(units, columns=["unit"])["unit"].to_pylist()}
+    return Progress(1, 1, states_of(rows), mark_of(path), len(done), len(left))

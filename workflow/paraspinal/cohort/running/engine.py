@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,15 +20,18 @@ import yaml
 from rich.console import Console
 
 from paraspinal.cohort.asking.watch import final, follow
+from paraspinal.cohort.running.earlier_logs import LOGS, keep_logs
 from paraspinal.cohort.running.gpu import check_gpu
+from paraspinal.cohort.running.killed_jobs import killed_jobs
 from paraspinal.cohort.running.orphaned_jobs import cancel_leftovers
 from paraspinal.cohort.running.plan import stage_params
-from paraspinal.cohort.running.runs import LOCK_VARIABLE, private_run_file, run_lock
-from paraspinal.core.errors import InputError, ParaspinalError, WorkflowError, find_error, machine_trouble
+from paraspinal.cohort.running.runs import LOCK_VARIABLE, check_key, check_writable, private_run_file, run_lock
+from paraspinal.core.errors import ConfigError, InputError, ParaspinalError, WorkflowError, find_error, machine_trouble
 from paraspinal.core.files import sweep_temporaries, write_text
 from paraspinal.core.identity import Identity
+from paraspinal.core.interpreter import caches, for_children
 from paraspinal.core.levels_sheet import load_levels_sheet
-from paraspinal.core.paths import SNAKEFILE
+from paraspinal.core.paths import PROJECT, SNAKEFILE
 from paraspinal.core.settings import Settings
 from paraspinal.stages.ingest.identity.participants import load_participants
 from paraspinal.stages.ingest.reading.walk import input_root
@@ -33,6 +39,7 @@ from paraspinal.stages.ingest.sheets import load_sheets
 
 CORES = 2
 """Cores a run on this machine takes unless it is told."""
+_BRACES = re.compile(r"[{}]")
 LITTLE_BYTES = 2**20
 """A drive with less room than this is full: no log or table fits on it."""
 
@@ -43,9 +50,11 @@ def run_workflow(
     """Run the workflow to its end; how many cores it takes is the profile's to say where ``cores`` is not given.
 
     Everything that can be refused is refused before the first file is written: a missing or empty input, a wrong
-    sheet, a missing or altered model, a GPU that is not there, an unsafe key, a results folder in use. Raises the
-    error of the first job that failed, or WorkflowError.
+    sheet, a missing or altered model, a GPU that is not there, an unsafe or another key, a results folder in use or of
+    another user, names the engine cannot pass on. Raises the error of the first job that failed or was killed, or
+    WorkflowError.
     """
+    _check_names(settings)
     _check_input(settings)
     load_sheets(settings)
     load_levels_sheet(settings.levels.levels_sheet)
@@ -54,9 +63,11 @@ def run_workflow(
     check_gpu(settings, profile, more)
     Identity.load(settings.private_path)
     results = settings.out_path
-    results.mkdir(parents=True, exist_ok=True)
+    check_writable(results)
+    check_key(settings)
     with run_lock(results) as lock:
         sweep_temporaries(results)
+        keep_logs(results)
         _unlock(results)
         if left := cancel_leftovers(results):
             console.print(f"cancelled {left} jobs that a killed run had left on the cluster", highlight=False)
@@ -65,29 +76,31 @@ def run_workflow(
         write_text(config, yaml.safe_dump(asdict(settings)))
         config.chmod(0o600)
         options = [
-            *("--snakefile", str(SNAKEFILE), "--configfile", str(config)),
+            *("--snakefile", str(_snakefile(settings.private_path)), "--configfile", str(config)),
             *("--directory", str(results), "--scheduler", "greedy", "--rerun-incomplete", "--keep-going"),
             *(("--workflow-profile", str(profile.absolute())) if profile else ()),
             *(() if profile and cores is None else ("--cores", str(cores or CORES))),
             *more,
         ]
-        _run_engine(results, options, lock, console)
+        _run_engine(results, options, _environment(settings, lock), lock, console)
     if console.is_terminal:
         console.print(final(results))
 
 
-def _run_engine(results: Path, options: Sequence[str], lock: int, console: Console) -> None:
+def _run_engine(
+    results: Path, options: Sequence[str], environment: Mapping[str, str], lock: int, console: Console
+) -> None:
     """Run the engine on the input and then on everything, under the lock whose descriptor it inherits."""
     began = time.time()
-    log = results / "logs" / "engine.log"
+    log = results / LOGS / "engine.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as handle:
         # The look at the input is a run of its own: forced within the whole, the engine re-runs the report as well.
         shown: dict[str, int] = {}
         for target in (("ingest", "--forcerun", "ingest"), ("all",)):
-            command = [sys.executable, "-m", "snakemake", *target, *options]
+            command = [sys.executable, "-P", "-m", "snakemake", *target, *options]
             engine = subprocess.Popen(
-                command, stdout=handle, stderr=subprocess.STDOUT, env=_environment(results, lock), pass_fds=[lock]
+                command, stdout=handle, stderr=subprocess.STDOUT, env=environment, pass_fds=[lock]
             )
             try:
                 follow(results, console, partial(_is_running, engine), shown)
@@ -102,11 +115,35 @@ def _is_running(engine: subprocess.Popen[bytes]) -> bool:
     return engine.poll() is None
 
 
-def _environment(results: Path, lock: int) -> dict[str, str]:
+def _environment(settings: Settings, lock: int) -> dict[str, str]:
     """What the engine and all jobs of a cluster inherit; not the folder we were called from, which may name people."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     inherited = {name: value for name, value in os.environ.items() if name != "OLDPWD"}
-    return {**inherited, "PATH": path, "PWD": str(results), LOCK_VARIABLE: str(lock)}
+    ours = {"PWD": settings.out, LOCK_VARIABLE: str(lock)}
+    return {**inherited, **for_children(), **caches(settings.private_path), **ours}
+
+
+def _check_names(settings: Settings) -> None:
+    """Refuse folders whose names are not text: tables, logs and the engine's own records hold nothing else."""
+    for name in ("out", "private_dir"):
+        try:
+            getattr(settings, name).encode()
+        except UnicodeEncodeError:
+            raise ConfigError(f"{name}: the name of the folder is not UTF-8", hint="name another folder") from None
+
+
+def _snakefile(private: Path) -> Path:
+    """The workflow, by a path without braces: the engine takes what stands in them for the name of a wildcard."""
+    if not _BRACES.search(str(SNAKEFILE)):
+        return SNAKEFILE
+    if _BRACES.search(str(private)):
+        raise ConfigError(
+            "the paths of this checkout and of private_dir both hold braces", hint="move one of them to a path without"
+        )
+    link = private / "checkouts" / hashlib.sha256(os.fsencode(PROJECT)).hexdigest()[:16]
+    link.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with suppress(FileExistsError):
+        link.symlink_to(PROJECT, target_is_directory=True)
+    return link / SNAKEFILE.relative_to(PROJECT)
 
 
 def _check_input(settings: Settings) -> None:
@@ -121,14 +158,14 @@ def _unlock(results: Path) -> None:
 
 
 def _failure(results: Path, began: float, returncode: int) -> ParaspinalError:
-    """The error the first failed job wrote to its log, else a general one."""
-    logs = sorted(
-        (p for p in (results / "logs").rglob("*.log") if p.stat().st_mtime >= began), key=lambda p: p.stat().st_mtime
-    )
-    for path in logs:
-        error = find_error(path.read_text(encoding="utf-8", errors="replace"))
-        if error:
-            return error
+    """What ended the first job that failed: the error it wrote to its log, or a kill; else a general error."""
+    found = [(at, job.error) for at, job in killed_jobs(results)]
+    for path in (results / LOGS).rglob("*.log"):
+        at = path.stat().st_mtime
+        if at >= began and (error := find_error(path.read_text(encoding="utf-8", errors="replace"))):
+            found.append((at, error))
+    if now := [pair for pair in found if pair[0] >= began]:
+        return min(now, key=lambda pair: pair[0])[1]
     # On a full disk even the logs may be empty.
     if shutil.disk_usage(results).free < LITTLE_BYTES and (full := machine_trouble(OSError(errno.ENOSPC, ""))):
         return full

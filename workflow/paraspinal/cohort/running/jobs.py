@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from paraspinal.cohort.running.plan import SHARD_STAGES, stage, stage_before
-from paraspinal.cohort.running.runs import settings_of
+from paraspinal.cohort.running.runs import remember_key, settings_of
 from paraspinal.core.errors import ConfigError
 from paraspinal.core.records import software
+from paraspinal.core.records.notes import running_job
 from paraspinal.core.records.shards import run_shard
 from paraspinal.core.version import version
 
@@ -29,19 +30,23 @@ def run_job(name: str, results: Path, shard: int | None, workers: int = 1) -> st
     if name == "ingest":
         from paraspinal.stages.ingest import ingest
 
-        summary = ingest(settings)
+        with running_job(results, name):
+            summary = ingest(settings)
+        remember_key(settings)
         software.record(results, name, None, software.loaded(version()))
         return f"ingest: {summary}"
     if name == "aggregate":
         from paraspinal.cohort.tables.aggregate import aggregate
         from paraspinal.cohort.tables.outliers import Limits
 
-        rows = aggregate(results, settings.failure_limit, Limits.of(settings.quality))
+        with running_job(results, name):
+            rows = aggregate(results, settings.failure_limit, Limits.of(settings.quality))
         software.record(results, name, None, software.loaded(version()))
         return f"aggregate: rows {rows}"
     if name == "report":
         from paraspinal.stages.report.stage import write_report
 
-        write_report(results)
+        with running_job(results, name):
+            write_report(results)
         return "report written"
     raise ConfigError("no such stage", hint=f"one of ingest, {', '.join(SHARD_STAGES)}, aggregate, report")

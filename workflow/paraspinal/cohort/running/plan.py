@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import os
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from paraspinal.core.files import sha256_file, sha256_json
+from paraspinal.core.interpreter import for_children
 from paraspinal.core.paths import PROJECT, RESOURCES
 from paraspinal.core.records.digest import code_digest
 from paraspinal.core.records.registry import Registry, shard_path
@@ -102,8 +101,7 @@ def job_environment() -> dict[str, str]:
     Where a profile activates an environment for a job, its interpreter comes before ours. The state of the code is
     asked of git here, once for all jobs.
     """
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return {"PATH": path, "PYTHONPATH": str(PROJECT / "workflow"), CODE_STATE_VARIABLE: code_state()}
+    return {**for_children(), CODE_STATE_VARIABLE: code_state()}
 
 
 def shard_tables(name: str, results: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -10,13 +11,16 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
 import yaml
 
-from paraspinal.core.errors import ConfigError, ResultsError
-from paraspinal.core.files import write_text_if_changed
+from paraspinal.cohort.running.earlier_logs import keep_logs
+from paraspinal.core.errors import ConfigError, IdentityError, ResultsError
+from paraspinal.core.files import sha256_file, write_text_if_changed
+from paraspinal.core.identity import Identity
 from paraspinal.core.records import software
 from paraspinal.core.settings import PRIVATE, Settings, load_settings, merge, read_config
 from paraspinal.core.version import version
@@ -25,6 +29,11 @@ RUN_CONFIG = "run_config.yaml"
 LOCK_FILE = ".run.lock"
 LOCK_VARIABLE = "PARASPINAL_RUN_LOCK"
 """Environment variable by which `paraspinal run` tells the engine the descriptor of the lock it hands down."""
+RUNS = "runs"
+"""Folder with the configuration of every run, each under the time it began."""
+KEY_ID = "registry/key_id"
+"""Which identity key the people of a results folder are named by."""
+SINCE = "%Y-%m-%d %H:%M:%S %z"
 LOOKS, LOOK_SECONDS = 3, 0.1
 _held: list[IO[str]] = []
 
@@ -32,28 +41,89 @@ _held: list[IO[str]] = []
 def private_run_file(private: Path, results: Path, extension: str) -> Path:
     """A file in the private folder for what a run on ``results`` must remember and nobody else may read."""
     private.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder = private / "runs"
-    folder.mkdir(exist_ok=True, mode=0o700)
-    name = hashlib.sha256(str(results.resolve()).encode()).hexdigest()[:16]
-    return folder / f"{name}{extension}"
+    path = _private_run_path(private, results, extension)
+    path.parent.mkdir(exist_ok=True, mode=0o700)
+    return path
+
+
+def _private_run_path(private: Path, results: Path, extension: str) -> Path:
+    name = hashlib.sha256(os.fsencode(results.resolve())).hexdigest()[:16]
+    return private / "runs" / f"{name}{extension}"
 
 
 def begin_run(settings: Settings) -> None:
     """Take the results folder for this process, unless it was handed down, and record the configuration.
 
-    The public part goes to ``run_config.yaml``; paths that may name people stay in the private folder. Raises
-    ResultsError if another run holds the folder.
+    The public part goes to ``run_config.yaml``, and with the digests of the sheets to ``runs/<when it began>.yaml``;
+    paths that may name people stay in the private folder. Raises ResultsError if another run holds the folder or it
+    cannot be written, IdentityError if its people are named by another key.
     """
     results = settings.out_path
-    results.mkdir(parents=True, exist_ok=True)
+    check_writable(results)
+    check_key(settings)
     if not _is_handed_down(results):
         _held.append(_lock(results))
-    told = yaml.safe_dump(settings.public(), sort_keys=False)
-    write_text_if_changed(results / RUN_CONFIG, f"# paraspinal {version()}\n{told}")
+        keep_logs(results)
+    public = settings.public()
+    write_text_if_changed(results / RUN_CONFIG, f"# paraspinal {version()}\n{yaml.safe_dump(public, sort_keys=False)}")
+    told = {"version": version(), "sheets_sha256": _sheet_digests(settings), "configuration": public}
+    write_text_if_changed(results / RUNS / f"{_began(results)}.yaml", yaml.safe_dump(told, sort_keys=False))
     record = private_run_file(settings.private_path, results, ".json")
     write_text_if_changed(record, json.dumps(settings.private_paths()))
     record.chmod(0o600)
     software.record(results, "engine", None, software.loaded(version()))
+
+
+def _sheet_digests(settings: Settings) -> dict[str, str]:
+    """Digests of the sheets that a run was given, by their names in the configuration."""
+    named = settings.private_paths()
+    sheets = {name: Path(path) for group in PRIVATE for name, path in named[group].items() if path}
+    return {name: sha256_file(path) for name, path in sheets.items() if path.is_file()}
+
+
+def _began(results: Path) -> str:
+    """When the run that holds a results folder took it, in UTC."""
+    since = (results / LOCK_FILE).read_text(encoding="utf-8").rpartition(" since ")[2]
+    return datetime.strptime(since, SINCE).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def check_writable(results: Path) -> None:
+    """Make the results folder; raises ResultsError if this user may not write to it, or to what is in it.
+
+    A read-only drive is not this user's trouble: what it answers is passed on as OSError.
+    """
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        if os.statvfs(results).f_flag & os.ST_RDONLY:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        places = [results, *(path for path in results.iterdir() if path.is_dir() and not path.is_symlink())]
+        lock = results / LOCK_FILE
+        is_ours = all(os.access(path, os.R_OK | os.W_OK | os.X_OK) for path in places)
+        if is_ours and (not lock.exists() or os.access(lock, os.R_OK | os.W_OK)):
+            return
+    except PermissionError:
+        pass
+    except NotADirectoryError:
+        raise ResultsError("the results folder is a file, or lies in one", hint="choose another OUT") from None
+    raise ResultsError(
+        "the results folder cannot be written by this user",
+        hint="is it another user's? Choose another OUT, or ask for write access to all that is in it",
+    )
+
+
+def check_key(settings: Settings) -> None:
+    """Raise IdentityError if the people of the results are named by another key than that of the private folder."""
+    path = settings.out_path / KEY_ID
+    if path.exists() and path.read_text(encoding="utf-8").strip() != Identity.load(settings.private_path).key_id:
+        raise IdentityError(
+            "the results were made with another identity key",
+            hint="set private_dir to the folder with the key they were made with, or choose another OUT",
+        )
+
+
+def remember_key(settings: Settings) -> None:
+    """Write down which key the people of the results are named by; for after the input has been read."""
+    write_text_if_changed(settings.out_path / KEY_ID, Identity.load(settings.private_path).key_id + "\n")
 
 
 def settings_of(results: Path) -> Settings:
@@ -63,8 +133,10 @@ def settings_of(results: Path) -> Settings:
     """
     try:
         config = yaml.safe_load((results / RUN_CONFIG).read_text(encoding="utf-8"))
-        record = private_run_file(Path(config["private_dir"]).expanduser(), results, ".json")
+        record = _private_run_path(Path(config["private_dir"]).expanduser(), results, ".json")
         kept = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    except PermissionError:  # another user's: said as it is
+        raise
     except (OSError, TypeError, KeyError, ValueError, yaml.YAMLError):
         raise ConfigError(
             "the results folder has no run_config.yaml of a run", hint="start with: paraspinal run"
@@ -132,7 +204,7 @@ def _lock(results: Path) -> IO[str]:
         ) from None
     handle.seek(0)
     handle.truncate()
-    since = time.strftime("%Y-%m-%d %H:%M:%S %z")
+    since = time.strftime(SINCE)
     handle.write(f"process {os.getpid()} on {socket.gethostname()} since {since}")
     handle.flush()
     return handle

@@ -6,13 +6,12 @@ what every stage needs: reuse by receipt, statuses, artifacts, and an atomic sha
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import resource
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -22,7 +21,7 @@ from paraspinal.core.errors import CircuitBreakerError
 from paraspinal.core.files import sha256_file, sha256_json
 from paraspinal.core.ordered_thread_map import in_order
 from paraspinal.core.records.digest import code_digest
-from paraspinal.core.records.notes import Note
+from paraspinal.core.records.notes import Note, running_job
 from paraspinal.core.records.receipts import UNITS, Activity, Receipt, receipt_path, recipe_digest, unit_row, units_path
 from paraspinal.core.records.registry import Session, shard_path
 from paraspinal.core.records.tables import Row, Table
@@ -130,16 +129,8 @@ def run_shard(stage: Stage, before: str, results: Path, settings: Settings, shar
     writes its own table atomically at the end. Killed at any point it resumes with the next unit. A job that
     outlived a killed run is waited for, so that two never work on one shard.
     """
-    with _exclusive(results / "receipts" / stage.name / f".{shard}.lock"):
+    with running_job(results, stage.name, shard):
         return _run_shard(stage, before, results, settings, shard, workers)
-
-
-@contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _run_shard(stage: Stage, before: str, results: Path, settings: Settings, shard: int, workers: int) -> Tally:
@@ -151,10 +142,11 @@ def _run_shard(stage: Stage, before: str, results: Path, settings: Settings, sha
     source = shard_path(results, before, shard)
     read_sha256 = sha256_file(source)
     units = units_of(stage, stage.reads.read(source))
-    note = Note(results, stage.name, shard, len(units))
+    note = Note(results, stage.name, shard, units)
 
     def bring(unit: Unit) -> tuple[Receipt, bool]:
-        return _bring(stage, recipe, Work(results, settings, shard, shared), *unit)
+        with note.at(unit[0]):
+            return _bring(stage, recipe, Work(results, settings, shard, shared), *unit)
 
     fault = None
     with closing(in_order(bring, units, workers if stage.is_concurrent else 1)) as brought:
