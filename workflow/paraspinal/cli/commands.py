@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def stage(arguments: argparse.Namespace) -> None:
     """Do one job of the workflow: a shard of a stage, or a stage of the whole cohort."""
     from paraspinal.cohort.running import jobs
 
-    faulthandler.enable()  # a job that dies of compiled code says so in its log
+    faulthandler.enable(sys.__stderr__)  # a job that dies of compiled code says so in its log
     line = jobs.run_job(arguments.name, arguments.out.absolute(), arguments.shard, arguments.workers)
     print(line)
 
