@@ -68,7 +68,7 @@ def stage(arguments: argparse.Namespace) -> None:
     """Do one job of the workflow: a shard of a stage, or a stage of the whole cohort."""
     from paraspinal.cohort.running import jobs
 
-    faulthandler.enable(sys.__stderr__)  # a job that dies of compiled code says so in its log
+    faulthandler.enable(sys.__stderr__ or sys.stderr)  # a job that dies of compiled code says so in its log
     line = jobs.run_job(arguments.name, arguments.out.absolute(), arguments.shard, arguments.workers)
     print(line)
 

@@ -159,7 +159,7 @@ def _unlock(results: Path) -> None:
 
 def _failure(results: Path, began: float, returncode: int) -> ParaspinalError:
     """What ended the first job that failed: the error it wrote to its log, or a kill; else a general error."""
-    found = [(at, job.error) for at, job in killed_jobs(results)]
+    found: list[tuple[float, ParaspinalError]] = [(at, job.error) for at, job in killed_jobs(results)]
     for path in (results / LOGS).rglob("*.log"):
         at = path.stat().st_mtime
         if at >= began and (error := find_error(path.read_text(encoding="utf-8", errors="replace"))):
