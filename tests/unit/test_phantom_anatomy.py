@@ -8,7 +8,7 @@ import pytest
 from paraspinal.core.labels import all_labels, disc_labels, muscle_labels, vertebra_labels
 from paraspinal.core.vocab import Muscle, Side
 from paraspinal.phantom.anatomy import Anatomy, AnatomyParameters, Tissue, sample_parameters
-from paraspinal.phantom.parameters import per_muscle
+from paraspinal.phantom.parameters import PHANTOM_MUSCLES, per_muscle
 
 SMOOTH = AnatomyParameters(deformation_mm=0.0)
 
@@ -49,7 +49,7 @@ def test_left_is_positive_x_and_every_muscle_lies_on_its_side(drawn: Anatomy) ->
 def test_arrangement_at_l3(smooth: Anatomy) -> None:
     points = axial(0.0)
     _, label = smooth.tissue_and_label(points)
-    centre = {muscle: points[label == muscle_labels()[muscle, Side.LEFT]].mean(axis=0) for muscle in Muscle}
+    centre = {muscle: points[label == muscle_labels()[muscle, Side.LEFT]].mean(axis=0) for muscle in PHANTOM_MUSCLES}
     mf, es = centre[Muscle.MULTIFIDUS], centre[Muscle.ERECTOR_SPINAE]
     pm, ql = centre[Muscle.PSOAS_MAJOR], centre[Muscle.QUADRATUS_LUMBORUM]
     assert mf[0] < es[0] < ql[0]  # multifidus is medial, quadratus lateral
@@ -59,7 +59,7 @@ def test_arrangement_at_l3(smooth: Anatomy) -> None:
 def test_symmetric_parameters_give_a_mirror_image(smooth: Anatomy) -> None:
     codes = muscle_labels()
     mirror = np.arange(6000)
-    for muscle in Muscle:
+    for muscle in PHANTOM_MUSCLES:
         mirror[codes[muscle, Side.LEFT]], mirror[codes[muscle, Side.RIGHT]] = (
             codes[muscle, Side.RIGHT], codes[muscle, Side.LEFT],
         )  # fmt: skip
@@ -74,7 +74,7 @@ def test_symmetric_parameters_give_a_mirror_image(smooth: Anatomy) -> None:
 def test_areas_of_a_normal_adult(smooth: Anatomy) -> None:
     disc = smooth.disc_planes()["L3_L4"].point_mm
     _, label = smooth.tissue_and_label(axial(float(disc[2]), 0.5))
-    area = {m: np.count_nonzero(label == muscle_labels()[m, Side.RIGHT]) * 0.25 for m in Muscle}
+    area = {m: np.count_nonzero(label == muscle_labels()[m, Side.RIGHT]) * 0.25 for m in PHANTOM_MUSCLES}
     expected = {
         Muscle.MULTIFIDUS: 600, Muscle.ERECTOR_SPINAE: 1530, Muscle.PSOAS_MAJOR: 1100, Muscle.QUADRATUS_LUMBORUM: 500,
     }  # fmt: skip
@@ -97,7 +97,7 @@ def test_multifidus_grows_and_erector_shrinks_caudally(smooth: Anatomy) -> None:
     areas = []
     for level in ("L1", "L3", "L5"):
         _, label = smooth.tissue_and_label(axial(float(planes[level].centre_mm[2])))
-        areas.append([np.count_nonzero(label == muscle_labels()[m, Side.LEFT]) for m in Muscle])
+        areas.append([np.count_nonzero(label == muscle_labels()[m, Side.LEFT]) for m in PHANTOM_MUSCLES])
     mf, es, pm, _ = np.array(areas).T
     assert mf[0] < mf[1] < mf[2]
     assert es[0] > es[2]

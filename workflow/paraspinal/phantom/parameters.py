@@ -22,12 +22,14 @@ _NORMAL_FAT_FRAC = {
     Muscle.QUADRATUS_LUMBORUM: 0.08,
 }
 """Typical mean intramuscular fat fraction of a healthy adult."""
+PHANTOM_MUSCLES = tuple(_NORMAL_FAT_FRAC)
+"""The muscles the phantom has; the registry may know more."""
 
 
 def per_muscle(values: Mapping[Muscle, float] | float) -> dict[tuple[Muscle, Side], float]:
     """Give both sides of every muscle the same value (a mapping by muscle, or one number)."""
-    table = {m: float(values) for m in Muscle} if isinstance(values, float) else values
-    return {(muscle, side): table[muscle] for muscle in Muscle for side in Side}
+    table = dict.fromkeys(PHANTOM_MUSCLES, values) if isinstance(values, float) else values
+    return {(muscle, side): table[muscle] for muscle in PHANTOM_MUSCLES for side in Side}
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def sample_parameters(rng: np.random.Generator) -> AnatomyParameters:
     marbling = float(rng.beta(1.4, 3.0))
     bulk: dict[tuple[Muscle, Side], float] = {}
     fat: dict[tuple[Muscle, Side], float] = {}
-    for muscle in Muscle:
+    for muscle in PHANTOM_MUSCLES:
         muscle_bulk = fitness * normal(1.0, 0.16, 0.6, 1.5)
         muscle_fat = _NORMAL_FAT_FRAC[muscle] * (0.35 + 3.2 * marbling) * normal(1, 0.25, 0.4, 1.8)
         for side in Side:
