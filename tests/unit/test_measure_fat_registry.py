@@ -44,6 +44,15 @@ METHOD = FatMethod(
 )
 '''
 
+SHIPPED = {
+    "dixon_ff_ratio_of_sums": "rs",
+    "dixon_ff_voxel_mean": "vm",
+    "dixon_pdff_map": "pd",
+    "t1t2_sat_anchored": "sa",
+    "t1t2_gmm3_musclemap": "gm",
+}
+"""Methods and their short names; a method that joins them changes none of these."""
+
 ASK = """
 import json, sys
 from pathlib import Path
@@ -122,8 +131,9 @@ def test_a_new_fat_method_is_one_new_file(tmp_path: Path) -> None:
 
 def test_fat_methods_are_told_apart_by_name_title_and_short_name() -> None:
     methods = fat_methods()
-    assert [method.short_name for method in methods] == ["rs", "vm", "pd", "sa", "gm"]
-    assert len({method.title for method in methods}) == len({method.name for method in methods}) == 5
+    assert {method.name: method.short_name for method in methods}.items() >= SHIPPED.items()
+    for words in ("name", "title", "short_name"):
+        assert len({getattr(method, words) for method in methods}) == len(methods)
     for method in methods:
         assert re.fullmatch("[a-z][a-z0-9]", method.short_name)
         assert set(method.needs) <= set(MEASURE.reads.names)
@@ -135,7 +145,7 @@ def test_a_scan_depends_on_the_methods_that_apply_to_it(tmp_path: Path) -> None:
 
     def methods(**over: object) -> set[str]:
         found = MEASURE.narrow(recipe, [scan_row(grid_of(), **over)], settings).parameters
-        return {name.removeprefix("code of ") for name in found if name.startswith("code of ")}
+        return {name.removeprefix("code of ") for name in found if name.startswith("code of ")} & set(SHIPPED)
 
     pair = {"sequence": "dixon", "water_path": "w.nii.gz", "fat_path": "f.nii.gz"}
     assert methods(**pair) == {"dixon_ff_ratio_of_sums", "dixon_ff_voxel_mean"}
