@@ -100,7 +100,7 @@ class CohortFactory:
         for index, level in enumerate(VERTEBRAE):
             where = {**key, "level": level, "level_scheme": "vertebra_slab"}
             self.levels.append({**where, **source, "coverage_frac": 1.0, "level_confidence": 0.9})
-            for muscle in Muscle:
+            for muscle in AREA_MM2:
                 for side in Side:
                     acsa = AREA_MM2[muscle][index] * size * self.random.gauss(1, noise)
                     fi = FAT[muscle] * fat * (0.7 + 0.15 * index) * self.random.gauss(1, noise)
