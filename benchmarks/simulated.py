@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
-from paraspinal.cohort.running.plan import SHARD_STAGES, stage, stage_before
+from paraspinal.cohort.running.plan import SHARD_STAGES, sources, stage
 from paraspinal.cohort.running.runs import RUN_CONFIG
 from paraspinal.core.files import sha256_file, write_text
 from paraspinal.core.levels import LUMBAR_BLOCK, STACK
@@ -27,8 +27,10 @@ from paraspinal.core.records.people_schemas import COVARIATES
 from paraspinal.core.records.receipts import UNITS, Receipt, recipe_digest, unit_row, units_path
 from paraspinal.core.records.registry import INVENTORY_PATH, SHEET_FACTS_PATH, Registry, Session, shard_path
 from paraspinal.core.records.schemas import CONVERT, INVENTORY, MEASURE, QUALITY_SHARD, SESSION_STACKS
-from paraspinal.core.records.shards import applied, units_of
+from paraspinal.core.records.seals import COHORT, write_seal
+from paraspinal.core.records.shards import tables_digest
 from paraspinal.core.records.tables import Row, Table, write_arrow
+from paraspinal.core.records.views import read_rows
 from paraspinal.core.settings import Settings, load_settings, read_config
 from paraspinal.core.vocab import LevelScheme, Muscle, Side
 from paraspinal.stages.measure.fat import fat_methods
@@ -91,7 +93,7 @@ def simulate(results: Path, n_sessions: int, seed: int = 5) -> None:
     """Write what every shard stage leaves of a cohort of ``n_sessions`` sessions, and what ingest does."""
     cohort = _Cohort(results, seed)
     cohort.add(n_sessions)
-    template = {name: _template(stage(name).writes) for name in SHARD_STAGES}
+    template = {name: _template(stage(name).makes) for name in SHARD_STAGES}
     for shard, keys in cohort.members.items():
         for name in SHARD_STAGES:
             write_arrow(shard_path(results, name, shard), _renamed(template[name], keys, cohort.random))
@@ -152,9 +154,12 @@ class _Cohort:
             found = _renamed(self.stacks, keys, self.random)
             parts.append(_inventory(found, shard, self.days))
             if shard in grown:
-                write_arrow(shard_path(self.results, INGEST, shard), found)
+                path = shard_path(self.results, INGEST, shard)
+                write_arrow(path, found)
+                write_seal(self.results, INGEST, shard, [path])
         write_arrow(self.results / INVENTORY_PATH, pa.concat_tables(parts).sort_by("stack_id").cast(INVENTORY.schema))
         COVARIATES.write(self.results / SHEET_FACTS_PATH, [])
+        write_seal(self.results, INGEST, COHORT, [self.results / INVENTORY_PATH, self.results / SHEET_FACTS_PATH])
         write_text(self.results / RUN_CONFIG, yaml.safe_dump(self.settings.public(), sort_keys=False))
         (self.results / INGEST_STAMP).touch()
 
@@ -165,14 +170,17 @@ def _write_units(cohort: _Cohort, name: str, shard: int) -> None:
     Of convert the digest of what it read is the true one, for its input is what grows; of the others the table they
     read is known to be the same.
     """
-    found, source = stage(name), shard_path(cohort.results, stage_before(name), shard)
-    columns = None if name == "convert" else [c for c in MARKS if c in found.reads.names]
-    rows, read_sha256 = pq.read_table(source, columns=columns).to_pylist(), sha256_file(source)
+    found, read, results = stage(name), sources(name), cohort.results
+    columns = found.reads if name in ("convert", "harmonize") else [c for c in MARKS if c in found.reads]
+    rows = [{**dict.fromkeys(found.reads), **row} for row in read_rows(results, read, shard, columns)]
     recipe, summary = cohort.recipes[name], []
-    for unit, members in units_of(found, rows):
-        activity = applied(found.narrow(recipe, members, cohort.settings), members)
-        summary.append(unit_row(unit, Receipt(activity, [], {}, 1.0, 0.0), read_sha256, recipe_digest(recipe)))
-    UNITS.write(units_path(cohort.results, name, shard), summary)
+    table, units = shard_path(results, name, shard), units_path(results, name, shard)
+    same = (tables_digest(results, read, shard), recipe_digest(recipe), sha256_file(table))
+    for unit, members in found.units(rows):
+        activity = found.applied(recipe, members, cohort.settings)
+        summary.append(unit_row(unit, Receipt(activity, [], [], [], "", 1.0, 0.0), *same))
+    UNITS.write(units, summary)
+    write_seal(results, name, shard, (table, units))
 
 
 def _sessions(n: int, random: np.random.Generator) -> list[tuple[str, str, int]]:

@@ -12,9 +12,10 @@ from scipy.spatial.transform import Rotation
 from paraspinal.core.imaging.geometry import Grid
 from paraspinal.core.imaging.images import write_image
 from paraspinal.core.labels import muscle_labels
-from paraspinal.core.records.schemas import SEGMENT
-from paraspinal.core.records.shards import Stage
+from paraspinal.core.records.schemas import HARMONIZE, LEVELS_SHARD, MEASURE, SEGMENT
+from paraspinal.core.records.stage import Stage
 from paraspinal.core.records.tables import Row
+from paraspinal.core.records.views import LATEST
 from paraspinal.core.records.work import Work
 from paraspinal.core.settings import load_settings, read_config
 from paraspinal.core.vocab import Muscle, Side
@@ -116,6 +117,7 @@ LUMBAR_Z_MM = {"L1": 76.0, "L2": 38.0, "L3": 0.0, "L4": -38.0, "L5": -76.0}
 
 
 FOUND = ("vertebrae", "level_numbering", "lstv_suspected")
+"""What the levels stage finds in a spine; the tests hand it over as found, with no answer of a network to read."""
 
 
 def lumbar_spine() -> list[dict[str, Any]]:
@@ -124,8 +126,9 @@ def lumbar_spine() -> list[dict[str, Any]]:
 
 
 def scan_row(grid: Grid | None, **over: Any) -> Row:
-    """A row for a usable muscle scan on a grid, as the levels stage reads it, and with columns for what it found."""
-    row: Row = {name: None for name in (*SEGMENT.names, *FOUND) if name != "activity_id"}
+    """What is known of a usable muscle scan on a grid."""
+    tables = (HARMONIZE, SEGMENT, LEVELS_SHARD, MEASURE)
+    row: Row = {name: None for table in tables for name in table.names if name != "activity_id"}
     row |= {
         "subject": "abcdefghijkl",
         "session": "abcdefghij",
@@ -153,7 +156,7 @@ def scan_row(grid: Grid | None, **over: Any) -> Row:
 
 
 def spine_row(vertebrae: list[dict[str, Any]], **over: Any) -> Row:
-    """A row for a sagittal scan of the same session whose vertebrae were found already."""
+    """What is known of a sagittal scan of the same session."""
     spine = {
         "scan_id": "sub-abcdefghijkl_ses-abcdefghij_acq-two_T2w",
         "plane": "sagittal",
@@ -179,8 +182,15 @@ def save(folder: Path, grid: Grid, **arrays: np.ndarray) -> dict[str, str]:
 
 
 def run(stage: Stage, rows: list[Row], work: Work) -> list[Row]:
-    """Run a stage on the rows of one session and pass the result through its table."""
-    known = set(stage.writes.names) - {"activity_id"}
-    made = [{name: row.get(name) for name in known} | {"activity_id": ""} for row in stage.process(rows, work)]
-    table = stage.writes.arrow(made).to_pylist()
-    return [{name: value for name, value in row.items() if name != "activity_id"} for row in table]
+    """Run a stage on the rows of one session and pass the result through its table.
+
+    Returns what is then known of the scans: what they came with, and over it what the stage made.
+    """
+    known_before = {row["scan_id"]: row for row in rows}
+    known = set(stage.makes.names) - {"activity_id"}
+    names = (*stage.reads, *(FOUND if stage.name == "levels" else ()))
+    given = [{name: row.get(name) for name in names} for row in rows]
+    made = [{name: row.get(name) for name in known} | {"activity_id": ""} for row in stage.process(given, work)]
+    table = stage.makes.arrow(made).to_pylist()
+    said = [{name: value for name, value in row.items() if value is not None or name in LATEST} for row in table]
+    return [{**known_before[row["scan_id"]], **{k: v for k, v in row.items() if k != "activity_id"}} for row in said]

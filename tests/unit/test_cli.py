@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 from pathlib import Path
 
@@ -16,18 +17,22 @@ from paraspinal.cli.main import DATA_ERROR_EXIT, main
 from paraspinal.cohort.running.engine import _failure
 from paraspinal.core import errors
 from paraspinal.core.errors import ParaspinalError, error_line
+from paraspinal.core.paths import PROJECT
 from paraspinal.core.records.schemas import INVENTORY
 from paraspinal.stages.ingest import ingest
 
 
-def exit_codes() -> list[int]:
-    return [c.exit_code for c in vars(errors).values() if isinstance(c, type) and issubclass(c, ParaspinalError)]
+def kinds() -> list[type[ParaspinalError]]:
+    return [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, ParaspinalError)]
 
 
-def test_every_error_has_an_exit_code_of_its_own() -> None:
-    codes = [*exit_codes(), DATA_ERROR_EXIT]
+def test_every_kind_of_error_has_an_exit_code_of_its_own_and_the_manual_says_it() -> None:
+    codes = [kind.exit_code for kind in kinds() if kind.__base__ is ParaspinalError] + [DATA_ERROR_EXIT]
     assert len(set(codes)) == len(codes)
     assert not {0, 2, 130} & set(codes)
+    manual = (PROJECT / "config" / "README.md").read_text()
+    said = {int(code) for code in re.findall(r"^\| (\d{1,2}) \|", manual, re.MULTILINE)}
+    assert said == {kind.exit_code for kind in kinds() if kind is not ParaspinalError} | {DATA_ERROR_EXIT}
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,10 @@ import numpy as np
 import pytest
 from dicom_factory import run, save, series, settings_for
 from foreign_factory import bundle_folder, lumpy_image, nnunet_folder
+from stage_runs import rows_after, run_stage
 
 from paraspinal.cli.main import main
 from paraspinal.core.imaging.images import read_image, write_image
-from paraspinal.core.records.registry import shard_path
-from paraspinal.core.records.schemas import SEGMENT
-from paraspinal.core.records.shards import run_shard
 from paraspinal.core.records.tables import Row
 from paraspinal.models.registry import find, list_models
 from paraspinal.stages import convert, harmonize, segment
@@ -108,8 +106,8 @@ def test_a_single_image_is_outlined(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def segmented(base: Path, model: str) -> list[Row]:
     over = {"segment": {"models_folder": str(base / "m"), "muscles_model": model}}
     settings = settings_for(base, **over)
-    run_shard(segment.STAGE, "harmonize", settings.out_path, settings, 1)
-    return SEGMENT.read(shard_path(settings.out_path, "segment", 1))
+    run_stage(segment.STAGE, settings)
+    return rows_after("segment", settings)
 
 
 def test_the_road_runs_with_it_and_knows_when_it_changes(tmp_path: Path) -> None:
@@ -120,8 +118,8 @@ def test_the_road_runs_with_it_and_knows_when_it_changes(tmp_path: Path) -> None
     save(items, tmp_path / "in")
     run(tmp_path)
     settings = settings_for(tmp_path)
-    run_shard(convert.STAGE, "ingest", settings.out_path, settings, 1)
-    run_shard(harmonize.STAGE, "convert", settings.out_path, settings, 1)
+    run_stage(convert.STAGE, settings)
+    run_stage(harmonize.STAGE, settings)
     (tmp_path / "map.tsv").write_text(MAP)
     add(tmp_path, "--map", str(tmp_path / "map.tsv"))
     add(tmp_path, "--map", str(tmp_path / "map.tsv"), "--orientation", "LPS", name="theirs@1.1.0")

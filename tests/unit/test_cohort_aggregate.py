@@ -11,14 +11,28 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from stage_runs import put_table
 
+from paraspinal.cohort.running.plan import SHARD_STAGES
 from paraspinal.cohort.tables.aggregate import aggregate
 from paraspinal.cohort.tables.dictionary import dictionary
 from paraspinal.cohort.tables.outliers import Limits
 from paraspinal.cohort.tables.shard_to_cohort import _covered, explode
 from paraspinal.core.errors import CircuitBreakerError, ResultsError
-from paraspinal.core.records.registry import Registry, shard_path
-from paraspinal.core.records.schemas import COHORT_TABLES, CONVERT, INVENTORY, LEVELS_SHARD, MEASURE, QUALITY_SHARD
+from paraspinal.core.records.people_schemas import COVARIATES
+from paraspinal.core.records.receipts import UNITS, units_path
+from paraspinal.core.records.registry import INVENTORY_PATH, SHEET_FACTS_PATH, Registry, shard_path
+from paraspinal.core.records.schemas import (
+    COHORT_TABLES,
+    CONVERT,
+    HARMONIZE,
+    INVENTORY,
+    LEVELS_SHARD,
+    MEASURE,
+    QUALITY_SHARD,
+    SEGMENT,
+)
+from paraspinal.core.records.seals import COHORT, write_seal
 from paraspinal.core.records.tables import Row, Table
 from paraspinal.core.settings import FailureLimitSettings
 from paraspinal.core.vocab import LevelScheme, Light, Reason, Status
@@ -82,17 +96,27 @@ def put(results: Path, stacks: list[Row], scans: list[Row], flags: dict[str, lis
         return [{k: v for k, v in row.items() if k in kind.names} for row in rows]
 
     Registry({}).deal({(r["subject"], r["session"]) for r in stacks if r["session"]}, 1000).write(results)
-    INVENTORY.write(results / "shards" / "inventory.parquet", stacks)
+    COVARIATES.write(results / SHEET_FACTS_PATH, [])
+    put_inventory(results, stacks)
     converted = [{**r, "activity_id": "a"} for r in stacks if r["session"]]
-    CONVERT.write(shard_path(results, "convert", 1), table(CONVERT, converted))
-    LEVELS_SHARD.write(shard_path(results, "levels", 1), [{**r, "slabs": [SLAB]} for r in scans])
-    MEASURE.write(shard_path(results, "measure", 1), [{**r, "metrics": [METRIC]} for r in scans])
+    put_table(results, "convert", CONVERT, table(CONVERT, converted))
+    put_table(results, "harmonize", HARMONIZE, table(HARMONIZE, scans))
+    put_table(results, "segment", SEGMENT, table(SEGMENT, scans))
+    put_table(results, "levels", LEVELS_SHARD, table(LEVELS_SHARD, [{**r, "slabs": [SLAB]} for r in scans]))
+    put_table(results, "measure", MEASURE, table(MEASURE, [{**r, "metrics": [METRIC]} for r in scans]))
     flags = flags or {}
     lit = [
         {**r, "flags": flags.get(r["scan_id"], []), "light": "amber" if r["scan_id"] in flags else "green"}
         for r in scans
     ]
-    QUALITY_SHARD.write(shard_path(results, "quality", 1), lit)
+    put_table(results, "quality", QUALITY_SHARD, table(QUALITY_SHARD, lit))
+    for name in SHARD_STAGES:
+        UNITS.write(units_path(results, name, 1), [])
+
+
+def put_inventory(results: Path, stacks: list[Row]) -> None:
+    INVENTORY.write(results / INVENTORY_PATH, stacks)
+    write_seal(results, "ingest", COHORT, [results / INVENTORY_PATH, results / SHEET_FACTS_PATH])
 
 
 def read(results: Path, name: str) -> pd.DataFrame:
@@ -106,7 +130,7 @@ def test_every_row_comes_through_and_nothing_is_rounded(tmp_path: Path) -> None:
     counts = aggregate(tmp_path, FAILURE_LIMIT)
     assert counts == {
         "inventory": 4, "scans": 4, "levels": 4, "metrics": 4, "slices": 0, "quality": 5,
-        "participants": 2, "covariates": 0,
+        "participants": 2, "covariates": 0, "activities": 0,
     }  # fmt: skip
     metrics = read(tmp_path, "metrics")
     assert (metrics.acsa_mm2 == 0.1 + 0.2).all()
@@ -138,7 +162,7 @@ def test_the_last_word_on_a_stack_is_converts(tmp_path: Path) -> None:
     put(tmp_path, [stack(0), stack(1)], [scan(0)])
     rows = CONVERT.read(shard_path(tmp_path, "convert", 1))
     rows[1] |= {"status": "failed", "reason_code": "CONSTANT_IMAGE"}
-    CONVERT.write(shard_path(tmp_path, "convert", 1), rows)
+    put_table(tmp_path, "convert", CONVERT, rows)
     aggregate(tmp_path, FAILURE_LIMIT)
     inventory = read(tmp_path, "inventory").set_index("stack_id")
     assert inventory.loc["k1", ["status", "reason_code", "decided_by"]].tolist() == [
@@ -154,7 +178,7 @@ def test_what_ingest_noted_of_the_cohort_reaches_the_scan(tmp_path: Path) -> Non
     put(tmp_path, [stack(0), stack(1), stack(2)], [scan(0), scan(1), scan(2)], {"scan2": [FLAG]})
     short = {"reason_code": "SLICE_MISSING", "detail": "4 slices where the protocol has 5"}
     noted = [stack(0), stack(1, "warn", **short), stack(2, "warn", **short)]
-    INVENTORY.write(tmp_path / "shards" / "inventory.parquet", noted)
+    put_inventory(tmp_path, noted)
     aggregate(tmp_path, FAILURE_LIMIT)
     inventory = read(tmp_path, "inventory").set_index("stack_id")
     assert inventory.status.to_dict() == {"k0": "ok", "k1": "warn", "k2": "warn"}
@@ -197,7 +221,8 @@ def test_a_stack_lost_or_doubled_on_the_way_stops_the_cohort(tmp_path: Path, har
 
 def test_stages_must_agree_on_the_scans(tmp_path: Path) -> None:
     put(tmp_path, [stack(0), stack(1)], [scan(0), scan(1)])
-    MEASURE.write(shard_path(tmp_path, "measure", 1), [{**scan(0), "metrics": [METRIC]}])
+    rows = MEASURE.read(shard_path(tmp_path, "measure", 1))
+    put_table(tmp_path, "measure", MEASURE, rows[:1])
     with pytest.raises(ResultsError):
         aggregate(tmp_path, FAILURE_LIMIT)
 
@@ -220,7 +245,7 @@ def test_excluded_stacks_do_not_trip_the_breaker(tmp_path: Path) -> None:
 
 
 def test_an_empty_cohort_has_empty_tables(tmp_path: Path) -> None:
-    INVENTORY.write(tmp_path / "shards" / "inventory.parquet", [])
+    put(tmp_path, [], [])
     assert set(aggregate(tmp_path, FAILURE_LIMIT).values()) == {0}
     assert len(read(tmp_path, "metrics")) == 0
 
@@ -276,7 +301,8 @@ def test_a_value_far_from_the_like_turns_its_scan_amber(tmp_path: Path) -> None:
     scans = [scan(n) for n in range(len(areas))]
     put(tmp_path, [stack(n) for n in range(len(areas))], scans)
     metrics = [{**row, "metrics": [{**METRIC, "acsa_mm2": area}]} for row, area in zip(scans, areas, strict=True)]
-    MEASURE.write(shard_path(tmp_path, "measure", 1), metrics)
+    rows = [{name: row.get(name) for name in MEASURE.names} for row in metrics]
+    put_table(tmp_path, "measure", MEASURE, rows)
     aggregate(tmp_path, FAILURE_LIMIT, Limits(max_robust_z=3.5, min_peers=20))
     flags = read(tmp_path, "quality").dropna(subset=["reason_code"])
     assert list(zip(flags.scan_id, flags.light, flags.reason_code, strict=True)) == [("scan24", "amber", "OUTLIER")]

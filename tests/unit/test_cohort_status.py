@@ -22,7 +22,7 @@ from paraspinal.cohort.running.runs import holder, run_lock
 from paraspinal.core.records.notes import Progress, note_path, write_progress
 from paraspinal.core.records.receipts import units_path
 from paraspinal.core.records.registry import shard_path
-from paraspinal.core.records.shards import session_of
+from paraspinal.core.records.stage import session_of
 
 SESSIONS = 40
 

@@ -15,7 +15,7 @@ from paraspinal.cli.main import main
 from paraspinal.cohort.asking.hints import HINTS, hint
 from paraspinal.cohort.asking.why import why
 from paraspinal.core.errors import InputError
-from paraspinal.core.records.receipts import Activity, Receipt, receipt_path
+from paraspinal.core.records.receipts import Activity, Artifact, Receipt, receipt_path
 from paraspinal.core.records.registry import INVENTORY_PATH, Registry, shard_path
 from paraspinal.core.vocab import Reason
 
@@ -89,9 +89,9 @@ def test_one_that_failed_in_the_middle_with_its_log_lines(
 def test_receipts_say_by_what_it_was_made(results: Path, visit: tuple[str, str]) -> None:
     scan = f"sub-{visit[0]}_ses-{visit[1]}_acq-axT2w_MR"
     activity = Activity("segment", "c0de", {"device": "cpu"}, {}, {"muscles": "5" * 64}, "1" * 64)
-    Receipt(activity, [], {f"images/{scan}_dseg.nii.gz": "4" * 64}, 1.5, 100.0).write(
-        receipt_path(results, "segment", scan)
-    )
+    outputs = [Artifact(f"images/{scan}_dseg.nii.gz", "4" * 64, 9)]
+    receipt = Receipt(activity, [], outputs, before=[], environment="e", wall_seconds=1.5, peak_mib=100.0)
+    receipt.write(receipt_path(results, "segment", scan))
     put(shard_path(results, "segment", 1), "scan_id", scan, activity_id=activity.id)
     found = next(d for d in why(results, scan).decisions if d.stage == "segment")
     assert found.activity_id == activity.id

@@ -15,13 +15,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from dicom_factory import enhanced, pixels, run, save, series, settings_for
+from stage_runs import rows_after, run_stage
 
 from paraspinal.core.archives import files as archives
 from paraspinal.core.archives.bounds import Member
 from paraspinal.core.errors import MachineError
-from paraspinal.core.records.registry import shard_path
-from paraspinal.core.records.schemas import CONVERT
-from paraspinal.core.records.shards import run_shard
 from paraspinal.core.records.tables import Row
 from paraspinal.stages.convert import STAGE
 
@@ -56,8 +54,8 @@ def convert(base: Path) -> dict[tuple[Any, Any], tuple[Row, np.ndarray]]:
     """Ingest and convert ``base``/in; rows and voxels by series number and Dixon part."""
     run(base)
     settings = settings_for(base)
-    run_shard(STAGE, "ingest", settings.out_path, settings, 1)
-    rows = CONVERT.read(shard_path(settings.out_path, "convert", 1))
+    run_stage(STAGE, settings)
+    rows = rows_after("convert", settings)
     assert {row["status"] for row in rows} == {"ok"}
     images = {row["stack_id"]: sitk.ReadImage(str(base / "results" / row["image_path"])) for row in rows}
     return {
@@ -105,7 +103,7 @@ def test_a_compressed_tar_is_read_once_for_all_stacks(
 
     monkeypatch.setattr(archives, "members", counted)
     settings = settings_for(tmp_path)
-    assert run_shard(STAGE, "ingest", settings.out_path, settings, 1).items == {"ok": 4}
+    assert run_stage(STAGE, settings).items == {"ok": 4}
     assert opened == {os.fsencode(tmp_path / "in" / f"exam{suffix}"): passes}
 
 
@@ -132,9 +130,9 @@ def test_an_archive_that_has_changed_stops_the_job(tmp_path: Path, temporary: Pa
     pack(tmp_path / "exam", path)
     settings = settings_for(tmp_path)
     with pytest.raises(MachineError, match="run ingest again") as caught:
-        run_shard(STAGE, "ingest", settings.out_path, settings, 1)
+        run_stage(STAGE, settings)
     assert str(tmp_path) not in str(caught.value)
     path.unlink()
     with pytest.raises(MachineError, match="run ingest again") as caught:
-        run_shard(STAGE, "ingest", settings.out_path, settings, 1)
+        run_stage(STAGE, settings)
     assert str(tmp_path) not in str(caught.value)

@@ -22,11 +22,9 @@ from pydicom.uid import (
     JPEG2000Lossless,
     RLELossless,
 )
+from stage_runs import rows_after, run_stage
 
 from paraspinal.core.errors import DataError
-from paraspinal.core.records.registry import shard_path
-from paraspinal.core.records.schemas import CONVERT
-from paraspinal.core.records.shards import run_shard
 from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import Reason
 from paraspinal.stages.convert import STAGE
@@ -42,8 +40,8 @@ def convert(base: Path) -> list[Row]:
     """Ingest and convert ``base``/in."""
     run(base)
     settings = settings_for(base)
-    run_shard(STAGE, "ingest", settings.out_path, settings, 1)
-    return CONVERT.read(shard_path(settings.out_path, "convert", 1))
+    run_stage(STAGE, settings)
+    return rows_after("convert", settings)
 
 
 def voxels(base: Path, row: Row) -> np.ndarray:

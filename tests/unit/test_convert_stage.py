@@ -29,13 +29,12 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
 )
+from stage_runs import rows_after, run_stage
 
 from paraspinal.core.errors import DataError, MachineError, ResultsError
 from paraspinal.core.identity import BidsName
 from paraspinal.core.imaging.geometry import Grid, same_grid
-from paraspinal.core.records.registry import shard_path
-from paraspinal.core.records.schemas import CONVERT
-from paraspinal.core.records.shards import Tally, run_shard
+from paraspinal.core.records.shards import Tally
 from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import Reason
 from paraspinal.stages.convert import STAGE
@@ -50,8 +49,8 @@ def convert(base: Path) -> tuple[Tally, list[Row]]:
     """Ingest and convert ``base``/in."""
     run(base)
     settings = settings_for(base)
-    tally = run_shard(STAGE, "ingest", settings.out_path, settings, 1)
-    return tally, CONVERT.read(shard_path(settings.out_path, "convert", 1))
+    tally = run_stage(STAGE, settings)
+    return tally, rows_after("convert", settings)
 
 
 def image_of(base: Path, row: Row) -> sitk.Image:
@@ -300,7 +299,7 @@ def test_missing_private_index_asks_for_ingest(tmp_path: Path) -> None:
     for path in (tmp_path / "private").rglob("shard-*.parquet"):
         path.unlink()
     with pytest.raises(ResultsError, match="ingest"):
-        run_shard(STAGE, "ingest", settings.out_path, settings, 1)
+        run_stage(STAGE, settings)
 
 
 @pytest.mark.parametrize("kind", ["classic", "frames"])
@@ -315,7 +314,7 @@ def test_a_vanished_file_stops_the_job_instead_of_becoming_a_row(tmp_path: Path,
     settings = settings_for(tmp_path)
     paths[-1].unlink()
     with pytest.raises(MachineError, match="run ingest again") as caught:
-        run_shard(STAGE, "ingest", settings.out_path, settings, 1)
+        run_stage(STAGE, settings)
     assert str(tmp_path) not in str(caught.value)
 
 
@@ -455,8 +454,8 @@ def test_an_image_that_is_not_what_ingest_saw_is_refused(
     change(items)
     save(items, tmp_path / "in")
     settings = settings_for(tmp_path)
-    run_shard(STAGE, "ingest", settings.out_path, settings, 1)
-    (row,) = CONVERT.read(shard_path(settings.out_path, "convert", 1))
+    run_stage(STAGE, settings)
+    (row,) = rows_after("convert", settings)
     assert (row["status"], row["reason_code"], row["image_path"]) == ("failed", reason.value, None)
     assert not list((tmp_path / "results").rglob("*.nii*"))
 

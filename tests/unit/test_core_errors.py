@@ -75,8 +75,8 @@ def test_an_error_line_is_read_back() -> None:
         (errno.ENOSPC, "the disk is full", 7),
         (errno.EDQUOT, "quota", 7),
         (errno.EROFS, "read-only", 7),
-        (errno.EIO, "Input/output error", 11),
-        (errno.ESTALE, "Stale file handle", 11),
+        (errno.EIO, "Input/output error", 14),
+        (errno.ESTALE, "Stale file handle", 14),
     ],
 )
 def test_trouble_with_a_drive_is_named(

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 import SimpleITK as sitk
 import torch
+from stage_runs import put_table
 
 from paraspinal.cli import main
 from paraspinal.cohort.running import jobs
@@ -20,8 +21,10 @@ from paraspinal.core.records.columns import KEYS, STATE
 from paraspinal.core.records.items import per_item
 from paraspinal.core.records.receipts import Receipt, receipt_path
 from paraspinal.core.records.registry import shard_path
-from paraspinal.core.records.shards import Stage, Tally, run_shard
+from paraspinal.core.records.shards import Tally, run_shard
+from paraspinal.core.records.stage import Stage
 from paraspinal.core.records.tables import Column, Row, Table
+from paraspinal.core.records.views import Source
 from paraspinal.core.records.work import Work
 from paraspinal.core.settings import load_settings, read_config
 from paraspinal.models.device import on_device
@@ -69,6 +72,10 @@ TROUBLES = {
 """What is really raised where that can be had; else the words of the library, as users of it report them."""
 
 
+CODE = "paraspinal.stages.convert.stage"
+"""The toy has no code of its own to digest."""
+
+
 @pytest.mark.parametrize(("fail", "kind"), TROUBLES.values(), ids=TROUBLES)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_job_ends_and_the_next_one_computes_every_scan(
@@ -86,13 +93,13 @@ def test_the_job_ends_and_the_next_one_computes_every_scan(
             fail()
         return dict(row)
 
-    stage = Stage("toy", "paraspinal.core.labels", READS, WRITES, per_item(process), is_concurrent=True)
+    stage = Stage("toy", CODE, READS.key, (), WRITES, per_item(process), is_concurrent=True)
     settings = load_settings(read_config(None, {}))
-    READS.write(shard_path(tmp_path, "before", 1), [{"subject": s, "session": "1", "status": "ok"} for s in PEOPLE])
+    put_table(tmp_path, "before", READS, [{"subject": s, "session": "1", "status": "ok"} for s in PEOPLE])
     tallies: list[Tally] = []
 
     def job(name: str, results: Path, shard: int, workers: int) -> str:
-        tallies.append(run_shard(stage, "before", results, settings, shard, workers))
+        tallies.append(run_shard(stage, [Source("before", READS)], results, settings, shard, workers=workers))
         return ""
 
     monkeypatch.setattr(jobs, "run_job", job)

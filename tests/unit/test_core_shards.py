@@ -12,14 +12,18 @@ import pytest
 
 from paraspinal.core.errors import CircuitBreakerError, DataError, ModelError
 from paraspinal.core.files import sha256_file, write_text
-from paraspinal.core.records import digest, notes, shards
+from paraspinal.core.records import notes, shards
+from paraspinal.core.records import stage as stages
 from paraspinal.core.records.columns import KEYS, STATE
 from paraspinal.core.records.items import per_item
 from paraspinal.core.records.notes import Progress, mark_of, note_path, read_progress
 from paraspinal.core.records.receipts import UNITS, Receipt, receipt_path, units_path
 from paraspinal.core.records.registry import Registry, shard_path
-from paraspinal.core.records.shards import Stage, run_shard
+from paraspinal.core.records.seals import write_seal
+from paraspinal.core.records.shards import run_shard, tables_digest
+from paraspinal.core.records.stage import Stage
 from paraspinal.core.records.tables import Column, Row, Table
+from paraspinal.core.records.views import Source
 from paraspinal.core.records.work import Work
 from paraspinal.core.settings import Settings, load_settings, read_config
 from paraspinal.core.vocab import Reason
@@ -61,13 +65,18 @@ def recorder() -> Recorder:
     return Recorder()
 
 
+SOURCES = [Source("before", READS)]
+
+
 def stage(recorder: Recorder, **over: Any) -> Stage:
-    base = Stage("double", "paraspinal.core.labels", READS, WRITES, per_item(recorder))
+    base = Stage("double", "paraspinal.stages.convert.stage", READS.key, ("value",), WRITES, per_item(recorder))
     return replace(base, **over)
 
 
-def put(results: Path, *rows: Row) -> None:
-    READS.write(shard_path(results, "before", 1), rows)
+def put(results: Path, *rows: Row, table: Table = READS) -> None:
+    path = shard_path(results, "before", 1)
+    table.write(path, rows)
+    write_seal(results, "before", 1, [path])
 
 
 def out(results: Path) -> dict[str, Row]:
@@ -76,9 +85,9 @@ def out(results: Path) -> dict[str, Row]:
 
 def test_computes_then_reuses(tmp_path: Path, settings: Settings, recorder: Recorder) -> None:
     put(tmp_path, row("a", "x"), row("b", "y", 3.0))
-    first = run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    first = run_shard(stage(recorder), SOURCES, tmp_path, settings, 1)
     table = shard_path(tmp_path, "double", 1).read_bytes()
-    second = run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    second = run_shard(stage(recorder), SOURCES, tmp_path, settings, 1)
     assert (first.computed, first.reused) == (2, 0)
     assert (second.computed, second.reused) == (0, 2)
     assert recorder.calls == ["x", "y"]
@@ -88,9 +97,9 @@ def test_computes_then_reuses(tmp_path: Path, settings: Settings, recorder: Reco
 
 def test_one_changed_input_computes_one_unit(tmp_path: Path, settings: Settings, recorder: Recorder) -> None:
     put(tmp_path, row("a", "x"), row("b", "y"))
-    run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    run_shard(stage(recorder), SOURCES, tmp_path, settings, 1)
     put(tmp_path, row("a", "x"), row("b", "y", 5.0), row("c", "z"))
-    tally = run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    tally = run_shard(stage(recorder), SOURCES, tmp_path, settings, 1)
     assert (tally.computed, tally.reused) == (2, 1)
     assert recorder.calls == ["x", "y", "y", "z"]
 
@@ -100,19 +109,19 @@ def test_an_artifact_that_is_not_what_the_receipt_says_is_made_again(
     tmp_path: Path, settings: Settings, recorder: Recorder, harm: str
 ) -> None:
     put(tmp_path, row("a", "x"))
-    run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    run_shard(stage(recorder), SOURCES, tmp_path, settings, 1)
     artifact = tmp_path / "images" / "x.txt"
     artifact.unlink() if harm == "gone" else artifact.write_text("other")
-    assert run_shard(stage(recorder), "before", tmp_path, settings, 1).computed == 1
+    assert run_shard(stage(recorder), SOURCES, tmp_path, settings, 1).computed == 1
     assert artifact.read_text() == "1.0"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"activity_id": "x"}'])
 def test_a_damaged_receipt_is_no_receipt(tmp_path: Path, settings: Settings, recorder: Recorder, text: str) -> None:
     put(tmp_path, row("a", "x"))
-    run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    run_shard(stage(recorder), SOURCES, tmp_path, settings, 1)
     receipt_path(tmp_path, "double", "sub-a_ses-1").write_text(text)
-    assert run_shard(stage(recorder), "before", tmp_path, settings, 1).computed == 1
+    assert run_shard(stage(recorder), SOURCES, tmp_path, settings, 1).computed == 1
 
 
 def test_parameters_models_and_code_decide(
@@ -122,20 +131,20 @@ def test_parameters_models_and_code_decide(
     plain = stage(recorder)
     other = stage(recorder, parameters=lambda s: {"p": 1})
     for one in (plain, other, plain):
-        assert run_shard(one, "before", tmp_path, settings, 1).computed == 1
-    assert run_shard(plain, "before", tmp_path, settings, 1).computed == 0
-    monkeypatch.setattr(shards, "code_digest", lambda module: "another")
-    assert run_shard(plain, "before", tmp_path, settings, 1).computed == 1
+        assert run_shard(one, SOURCES, tmp_path, settings, 1).computed == 1
+    assert run_shard(plain, SOURCES, tmp_path, settings, 1).computed == 0
+    monkeypatch.setattr(stages, "code_digest", lambda *start: "another")
+    assert run_shard(plain, SOURCES, tmp_path, settings, 1).computed == 1
 
 
 def test_killed_in_the_middle_resumes_with_the_next(tmp_path: Path, settings: Settings, recorder: Recorder) -> None:
     put(tmp_path, *(row(s, s) for s in "abcd"))
     recorder.fail["c"] = KeyboardInterrupt()  # type: ignore[assignment]
     with pytest.raises(KeyboardInterrupt):
-        run_shard(stage(recorder), "before", tmp_path, settings, 1)
+        run_shard(stage(recorder), SOURCES, tmp_path, settings, 1)
     assert not shard_path(tmp_path, "double", 1).exists()
     recorder.fail.clear()
-    tally = run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    tally = run_shard(stage(recorder), SOURCES, tmp_path, settings, 1)
     assert (tally.computed, tally.reused) == (2, 2)
     assert recorder.calls == ["a", "b", "c", "c", "d"]
 
@@ -143,7 +152,7 @@ def test_killed_in_the_middle_resumes_with_the_next(tmp_path: Path, settings: Se
 def test_a_fault_in_the_data_is_a_row(tmp_path: Path, settings: Settings, recorder: Recorder) -> None:
     put(tmp_path, row("a", "x"), row("b", "y"))
     recorder.fail["x"] = DataError(Reason.SEG_EMPTY, "nothing there")
-    tally = run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    tally = run_shard(stage(recorder), SOURCES, tmp_path, settings, 1)
     found = out(tmp_path)
     assert (found["x"]["status"], found["x"]["reason_code"], found["x"]["detail"]) == (
         "failed",
@@ -157,7 +166,7 @@ def test_a_fault_in_the_data_is_a_row(tmp_path: Path, settings: Settings, record
 def test_a_fault_of_ours_is_a_row_without_the_message(tmp_path: Path, settings: Settings, recorder: Recorder) -> None:
     put(tmp_path, row("a", "x"), row("b", "y"))
     recorder.fail["x"] = ZeroDivisionError("DOE^JANE")
-    run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    run_shard(stage(recorder), SOURCES, tmp_path, settings, 1)
     found = out(tmp_path)
     assert found["x"]["reason_code"] == "UNEXPECTED_ERROR"
     assert "ZeroDivisionError at test_core_shards.py" in found["x"]["detail"]
@@ -168,21 +177,21 @@ def test_a_fault_of_ours_is_a_row_without_the_message(tmp_path: Path, settings: 
 def test_a_fault_of_ours_is_computed_again_by_every_run(tmp_path: Path, settings: Settings, recorder: Recorder) -> None:
     put(tmp_path, row("a", "x"), row("b", "y"), row("c", "z", None, "failed"))
     recorder.fail["x"] = RuntimeError("index out of range")
-    run_shard(stage(recorder), "before", tmp_path, settings, 1)
-    assert run_shard(stage(recorder), "before", tmp_path, settings, 1).computed == 1
+    run_shard(stage(recorder), SOURCES, tmp_path, settings, 1)
+    assert run_shard(stage(recorder), SOURCES, tmp_path, settings, 1).computed == 1
     assert out(tmp_path)["x"]["reason_code"] == "UNEXPECTED_ERROR"
     recorder.fail.clear()
-    assert run_shard(stage(recorder), "before", tmp_path, settings, 1).computed == 1
+    assert run_shard(stage(recorder), SOURCES, tmp_path, settings, 1).computed == 1
     assert recorder.calls == ["x", "y", "x", "x"]
     assert out(tmp_path)["x"]["status"] == "ok"
-    assert run_shard(stage(recorder), "before", tmp_path, settings, 1).computed == 0
+    assert run_shard(stage(recorder), SOURCES, tmp_path, settings, 1).computed == 0
 
 
 def test_a_wrong_model_is_never_a_row(tmp_path: Path, settings: Settings, recorder: Recorder) -> None:
     put(tmp_path, row("a", "x"))
     recorder.fail["x"] = ModelError("wrong")
     with pytest.raises(ModelError):
-        run_shard(stage(recorder), "before", tmp_path, settings, 1)
+        run_shard(stage(recorder), SOURCES, tmp_path, settings, 1)
     assert not shard_path(tmp_path, "double", 1).exists()
 
 
@@ -191,7 +200,7 @@ def test_rows_that_are_not_usable_pass_through(
     tmp_path: Path, settings: Settings, recorder: Recorder, status: str
 ) -> None:
     put(tmp_path, row("a", "x", None, status), row("a", "y"))
-    run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    run_shard(stage(recorder), SOURCES, tmp_path, settings, 1)
     assert recorder.calls == ["y"]
     assert out(tmp_path)["x"]["status"] == status
     assert out(tmp_path)["x"]["value"] is None
@@ -199,9 +208,9 @@ def test_rows_that_are_not_usable_pass_through(
 
 def test_artifacts_no_longer_made_are_removed(tmp_path: Path, settings: Settings, recorder: Recorder) -> None:
     put(tmp_path, row("a", "x"), row("a", "y"))
-    run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    run_shard(stage(recorder), SOURCES, tmp_path, settings, 1)
     put(tmp_path, row("a", "y"))
-    run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    run_shard(stage(recorder), SOURCES, tmp_path, settings, 1)
     assert [p.name for p in (tmp_path / "images").iterdir()] == ["y.txt"]
 
 
@@ -211,17 +220,20 @@ def test_per_row_stages_depend_on_the_model_of_their_role_only(
     role = Column("role", pa.string(), "role")
     reads = Table("reads", "", (*READS.columns, role), READS.key)
     writes = Table("writes", "", (*WRITES.columns, role), READS.key)
-    reads.write(
-        shard_path(tmp_path, "before", 1), [row("a", "x") | {"role": "muscles"}, row("a", "y") | {"role": "spine"}]
-    )
+    put(tmp_path, row("a", "x") | {"role": "muscles"}, row("a", "y") | {"role": "spine"}, table=reads)
+    sources = [Source("before", reads)]
 
     def versioned(muscles: str) -> Stage:
         return stage(
-            recorder, reads=reads, writes=writes, is_per_row=True, models=lambda s: {"muscles": muscles, "spine": "s"}
+            recorder,
+            uses=("value", "role"),
+            makes=writes,
+            is_per_row=True,
+            models=lambda s: {"muscles": muscles, "spine": "s"},
         )
 
-    assert run_shard(versioned("m1"), "before", tmp_path, settings, 1).computed == 2
-    assert run_shard(versioned("m2"), "before", tmp_path, settings, 1).computed == 1
+    assert run_shard(versioned("m1"), sources, tmp_path, settings, 1).computed == 2
+    assert run_shard(versioned("m2"), sources, tmp_path, settings, 1).computed == 1
     assert recorder.calls == ["x", "y", "x"]
 
 
@@ -239,40 +251,12 @@ def test_registry_is_append_only(tmp_path: Path) -> None:
     assert second.deal(sessions[:1], 2) == second
 
 
-def test_code_digest_sees_code_not_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "paraspinal"
-    (package / "core").mkdir(parents=True)
-    (package / "core" / "__init__.py").write_text("")
-    (package / "__init__.py").write_text("")
-    (package / "core" / "helper.py").write_text('"""Help."""\nX = 1\n')
-    (package / "stage.py").write_text("def f():\n    from paraspinal.core.helper import X\n    return X\n")
-    monkeypatch.setattr(digest, "PACKAGE", package)
-
-    def now() -> str:
-        digest._module.cache_clear()
-        digest.code_digest.cache_clear()
-        return digest.code_digest("paraspinal.stage")
-
-    first = now()
-    (package / "core" / "helper.py").write_text('"""Help more."""\n\n# why\nX = 1\n')
-    assert now() == first
-    (package / "core" / "helper.py").write_text("X = 2\n")
-    assert now() != first
-    (package / "core" / "helper.py").write_text("X = 1\n")
-    assert now() == first
-    (tmp_path / "helper.tsv").write_text("a\tb\n")
-    monkeypatch.setattr(digest, "RESOURCE_TABLES", tmp_path)
-    assert now() != first
-    digest._module.cache_clear()
-    digest.code_digest.cache_clear()
-
-
 def test_columns_count_as_code_and_their_wording_does_not(recorder: Recorder) -> None:
     plain = stage(recorder)
     reworded = replace(WRITES, columns=(*WRITES.columns[:-1], Column("activity_id", pa.string(), "other words")))
     wider = replace(WRITES, columns=(*WRITES.columns, Column("more", pa.int64(), "more", null_meaning="none")))
-    assert stage(recorder, writes=reworded).code == plain.code
-    assert stage(recorder, writes=wider).code != plain.code
+    assert stage(recorder, makes=reworded).code == plain.code
+    assert stage(recorder, makes=wider).code != plain.code
 
 
 def test_units_side_by_side_give_the_same_table(tmp_path: Path, settings: Settings) -> None:
@@ -281,7 +265,7 @@ def test_units_side_by_side_give_the_same_table(tmp_path: Path, settings: Settin
     for workers in (1, 3):
         results = tmp_path / str(workers)
         put(results, *rows)
-        tally = run_shard(stage(Recorder(), is_concurrent=True), "before", results, settings, 1, workers)
+        tally = run_shard(stage(Recorder(), is_concurrent=True), SOURCES, results, settings, 1, workers=workers)
         assert (tally.computed, tally.reused) == (12, 0)
         tables.append(shard_path(results, "double", 1).read_bytes())
     assert tables[0] == tables[1]
@@ -300,7 +284,9 @@ def test_what_units_side_by_side_share_is_made_once(tmp_path: Path, settings: Se
         return row
 
     put(tmp_path, *(row(f"s{n}", f"i{n}") for n in range(6)))
-    run_shard(stage(Recorder(), process=per_item(process), is_concurrent=True), "before", tmp_path, settings, 1, 3)
+    run_shard(
+        stage(Recorder(), process=per_item(process), is_concurrent=True), SOURCES, tmp_path, settings, 1, workers=3
+    )
     assert made == [1]
 
 
@@ -310,8 +296,8 @@ def test_a_fault_in_everything_side_by_side_leaves_no_receipt(tmp_path: Path, se
     recorder.fail = {r["item"]: ZeroDivisionError("a bug") for r in rows}
     put(tmp_path, *rows)
     with pytest.raises(CircuitBreakerError, match="ZeroDivisionError"):
-        run_shard(stage(recorder, is_concurrent=True), "before", tmp_path, settings, 1, 3)
-    assert not list((tmp_path / "receipts" / "double").glob("*.json"))
+        run_shard(stage(recorder, is_concurrent=True), SOURCES, tmp_path, settings, 1, workers=3)
+    assert not list((tmp_path / "receipts" / "double").glob("*.json.gz"))
     assert len(recorder.calls) < 12
 
 
@@ -321,12 +307,12 @@ def test_a_shard_in_which_every_visit_meets_the_same_fault_of_ours_stops_early(
     put(tmp_path, *(row(subject, f"x{subject}") for subject in "abcdefgh"))
     recorder.fail = {f"x{subject}": ImportError("libfoo.so") for subject in "abcdefgh"}
     with pytest.raises(CircuitBreakerError, match="first visits failed with ImportError at "):
-        run_shard(stage(recorder), "before", tmp_path, settings, 1)
+        run_shard(stage(recorder), SOURCES, tmp_path, settings, 1)
     assert len(recorder.calls) == shards.MAX_SAME_FAULTS
     assert not shard_path(tmp_path, "double", 1).exists()
     # With the installation mended nothing of it is left, though code and input are the same.
     recorder.fail = {}
-    assert run_shard(stage(recorder), "before", tmp_path, settings, 1).computed == 8
+    assert run_shard(stage(recorder), SOURCES, tmp_path, settings, 1).computed == 8
     assert {r["status"] for r in out(tmp_path).values()} == {"ok"}
 
 
@@ -342,14 +328,14 @@ def test_faults_that_may_be_in_the_images_stop_nothing(
         recorder.fail["xc"] = ZeroDivisionError()
     else:
         recorder.fail = {item: DataError(Reason.SEG_EMPTY) for item in recorder.fail}
-    tally = run_shard(stage(recorder), "before", tmp_path, settings, 1)
+    tally = run_shard(stage(recorder), SOURCES, tmp_path, settings, 1)
     assert tally.items["failed"] == (7 if spared == "a sound visit" else 8)
 
 
 def test_many_bad_images_of_one_visit_stop_nothing(tmp_path: Path, settings: Settings, recorder: Recorder) -> None:
     put(tmp_path, *(row("a", f"x{k}") for k in range(9)), row("b", "y"))
     recorder.fail = {f"x{k}": ImportError() for k in range(9)}
-    assert run_shard(stage(recorder), "before", tmp_path, settings, 1).items == {"failed": 9, "ok": 1}
+    assert run_shard(stage(recorder), SOURCES, tmp_path, settings, 1).items == {"failed": 9, "ok": 1}
 
 
 def test_a_running_shard_says_how_far_it_is_and_what_failed(
@@ -364,7 +350,7 @@ def test_a_running_shard_says_how_far_it_is_and_what_failed(
         seen.append(read_progress(note_path(tmp_path, "double", 1)))
         return recorder(item, work)
 
-    run_shard(stage(recorder, process=per_item(look)), "before", tmp_path, settings, 1)
+    run_shard(stage(recorder, process=per_item(look)), SOURCES, tmp_path, settings, 1)
     assert [(found.done, found.total) for found in seen if found] == [(0, 3), (1, 3), (2, 3)]
     assert seen[2] is not None
     assert seen[2].states == {("failed", "SEG_EMPTY"): 1, ("ok", None): 1}
@@ -375,10 +361,11 @@ def test_a_running_shard_says_how_far_it_is_and_what_failed(
 
 def test_the_receipts_of_a_shard_are_summed_up(tmp_path: Path, settings: Settings, recorder: Recorder) -> None:
     put(tmp_path, row("a", "x"), row("b", "y"))
-    run_shard(stage(recorder, parameters=lambda s: {"p": 1}), "before", tmp_path, settings, 1)
+    run_shard(stage(recorder, parameters=lambda s: {"p": 1}), SOURCES, tmp_path, settings, 1)
     found = UNITS.read(units_path(tmp_path, "double", 1))
     assert [r["unit"] for r in found] == ["sub-a_ses-1", "sub-b_ses-1"]
     receipt = Receipt.read(receipt_path(tmp_path, "double", "sub-a_ses-1"))
     assert receipt is not None
     assert (found[0]["activity_id"], found[0]["parameters"]) == (receipt.activity.id, '{"p": 1}')
-    assert found[0]["read_sha256"] == sha256_file(shard_path(tmp_path, "before", 1))
+    assert found[0]["read_sha256"] == tables_digest(tmp_path, SOURCES, 1)
+    assert found[0]["table_sha256"] == sha256_file(shard_path(tmp_path, "double", 1))

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from paraspinal.core.errors import DamagedError
 from paraspinal.core.records import schemas
 from paraspinal.core.records.tables import Column, Table
 
@@ -46,7 +47,7 @@ def test_unknown_columns_and_null_keys_are_refused() -> None:
 
 def test_a_file_of_another_schema_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"k": ["a"]}), tmp_path / "t.parquet")
-    with pytest.raises(ValueError, match="schema"):
+    with pytest.raises(DamagedError, match="schema"):
         TABLE.read(tmp_path / "t.parquet")
 
 

@@ -13,9 +13,9 @@ from dicom_factory import settings_for
 from paraspinal import __version__
 from paraspinal.cli.main import main
 from paraspinal.cohort.running import runs
-from paraspinal.cohort.running.plan import SHARD_STAGES, job_environment
+from paraspinal.cohort.running.plan import COHORT_STAGES, SHARD_STAGES, job_environment, stage
 from paraspinal.core import version
-from paraspinal.core.records.digest import modules_behind
+from paraspinal.core.records.digest import symbols_behind
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
@@ -171,6 +171,7 @@ def test_git_is_asked_once_for_all_jobs_of_a_run(is_dirty: bool, monkeypatch: py
 
 
 def test_a_version_computes_nothing_again() -> None:
-    rooms = ["paraspinal.stages.ingest", "paraspinal.cohort.tables.aggregate", "paraspinal.stages.report.stage"]
-    for module in [*rooms, *(f"paraspinal.stages.{name}" for name in SHARD_STAGES)]:
-        assert not {"paraspinal", "paraspinal.core.version"} & set(modules_behind(module))
+    starts = [*COHORT_STAGES.values(), *((stage(name).module, "STAGE", "process") for name in SHARD_STAGES)]
+    for start in starts:
+        modules = {module for module, _ in symbols_behind(*start)}
+        assert not {"paraspinal", "paraspinal.core.version"} & modules

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from dicom_factory import AXIAL, CORONAL, SAGITTAL, run, save, series, settings_for, shard_rows, uid
+from stage_runs import rows_after, run_stage
 from test_harmonize_integrity import SPACING, body
 
-from paraspinal.core.records.registry import shard_path
-from paraspinal.core.records.schemas import CONVERT, HARMONIZE
-from paraspinal.core.records.shards import run_shard
 from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import Status
 from paraspinal.stages import convert, harmonize
@@ -25,10 +23,10 @@ def scans_of(base: Path) -> list[Row]:
     """Run ingest, convert and harmonize; every usable stack must be in exactly one scan."""
     run(base)
     settings = settings_for(base)
-    run_shard(convert.STAGE, "ingest", settings.out_path, settings, 1)
-    run_shard(harmonize.STAGE, "convert", settings.out_path, settings, 1)
-    stacks = CONVERT.read(shard_path(settings.out_path, "convert", 1))
-    scans = HARMONIZE.read(shard_path(settings.out_path, "harmonize", 1))
+    run_stage(convert.STAGE, settings)
+    run_stage(harmonize.STAGE, settings)
+    stacks = rows_after("convert", settings)
+    scans = rows_after("harmonize", settings)
     usable = sorted(row["stack_id"] for row in stacks if Status(row["status"]).is_usable)
     assert sorted(stack for scan in scans for stack in scan["stack_ids"]) == usable
     for scan in scans:

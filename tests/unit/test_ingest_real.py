@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 from dicom_factory import run, settings_for
+from stage_runs import rows_after, run_stage
 from test_harmonize_stage import scans_of
 
 from paraspinal.core.paths import PROJECT
-from paraspinal.core.records.registry import Registry, shard_path
-from paraspinal.core.records.schemas import CONVERT, HARMONIZE
-from paraspinal.core.records.shards import run_shard
+from paraspinal.core.records.registry import Registry
 from paraspinal.core.vocab import Status
 from paraspinal.stages import convert, harmonize
 
@@ -86,12 +85,12 @@ def test_all_folders_at_once_go_through(tmp_path: Path) -> None:
     results = settings.out_path
     n_usable = n_scanned = n_stacks = 0
     for shard in Registry.read(results).shard_numbers:
-        run_shard(convert.STAGE, "ingest", results, settings, shard)
-        run_shard(harmonize.STAGE, "convert", results, settings, shard)
-        stacks = CONVERT.read(shard_path(results, "convert", shard))
+        run_stage(convert.STAGE, settings, shard)
+        run_stage(harmonize.STAGE, settings, shard)
+        stacks = rows_after("convert", settings, shard)
         n_stacks += len(stacks)
         n_usable += sum(Status(row["status"]).is_usable for row in stacks)
-        n_scanned += sum(len(row["stack_ids"]) for row in HARMONIZE.read(shard_path(results, "harmonize", shard)))
+        n_scanned += sum(len(row["stack_ids"]) for row in rows_after("harmonize", settings, shard))
         assert not [row for row in stacks if row["reason_code"] == "UNEXPECTED_ERROR"]
     assert n_stacks == sum(1 for row in rows if row["session"])
     assert n_usable == n_scanned == sum(Status(row["status"]).is_usable for row in rows)

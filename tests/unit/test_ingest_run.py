@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 from dicom_factory import instance, run, save, series, settings_for, shard_rows, uid
+from stage_runs import rows_after, run_stage
 
 from paraspinal.core.errors import InputError, ParaspinalError, ResultsError
-from paraspinal.core.records.registry import Registry, shard_path
-from paraspinal.core.records.schemas import CONVERT, HARMONIZE
-from paraspinal.core.records.shards import run_shard
+from paraspinal.core.records.registry import Registry
 from paraspinal.stages import convert, harmonize
 from paraspinal.stages.ingest import ingest
 from paraspinal.stages.ingest.reading.walk import walk
@@ -351,10 +350,10 @@ def test_no_name_reaches_any_output_or_log(tmp_path: Path, caplog: pytest.LogCap
     (root / "Quagmire.dcm").write_text("Xanthippe")
     run(tmp_path)
     settings = settings_for(tmp_path)
-    run_shard(convert.STAGE, "ingest", settings.out_path, settings, 1)
-    run_shard(harmonize.STAGE, "convert", settings.out_path, settings, 1)
-    assert len(HARMONIZE.read(shard_path(settings.out_path, "harmonize", 1))) == 1
-    assert {row["reason_code"] for row in CONVERT.read(shard_path(settings.out_path, "convert", 1))} >= {
+    run_stage(convert.STAGE, settings)
+    run_stage(harmonize.STAGE, settings)
+    assert len(rows_after("harmonize", settings)) == 1
+    assert {row["reason_code"] for row in rows_after("convert", settings)} >= {
         "CONSTANT_IMAGE",
         "DICOM_TRUNCATED",
         "TOO_FEW_SLICES",

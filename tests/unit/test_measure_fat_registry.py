@@ -136,7 +136,7 @@ def test_fat_methods_are_told_apart_by_name_title_and_short_name() -> None:
         assert len({getattr(method, words) for method in methods}) == len(methods)
     for method in methods:
         assert re.fullmatch("[a-z][a-z0-9]", method.short_name)
-        assert set(method.needs) <= set(MEASURE.reads.names)
+        assert set(method.needs) <= set(MEASURE.reads)
 
 
 def test_a_scan_depends_on_the_methods_that_apply_to_it(tmp_path: Path) -> None:

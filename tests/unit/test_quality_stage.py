@@ -209,6 +209,7 @@ def test_high_disagreement(tmp_path: Path) -> None:
         {"label": CODES[Muscle.MULTIFIDUS, Side.RIGHT], "entropy": 0.1, "flip_disagreement": 0.4},
         {"label": CODES[Muscle.MULTIFIDUS, Side.LEFT], "entropy": 0.1, "flip_disagreement": 0.1},
     ]
+    unsure = [{**found, "slice_disagreement": None} for found in unsure]
     row = judged(tmp_path, whole(), label_disagreement=unsure)
     assert reasons(row) == {("erector_spinae", "left", "SEG_IMPLAUSIBLE"), ("multifidus", "right", "SEG_IMPLAUSIBLE")}
 

@@ -74,7 +74,7 @@ def test_visits_are_ranked_by_number_and_unknown_ones_come_last(make: CohortFact
     assert ranks == {early["session"]: 0, late["session"]: 1, unknown["session"]: 2}
 
 
-@pytest.mark.parametrize("name", ["tables/metrics.parquet", "tables/dictionary.json", "run_config.yaml"])
+@pytest.mark.parametrize("name", ["tables/metrics.parquet", "tables/dictionary.json", "tables/activities.parquet"])
 @pytest.mark.parametrize("damage", [None, b"\x00not a table: ["])
 def test_missing_or_damaged_file_is_one_clear_error(tmp_path: Path, name: str, damage: bytes | None) -> None:
     path = empty_results(tmp_path) / name

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import json
+import platform
 import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 from report_factory import CohortFactory, empty_results, rich_results
 
 from paraspinal.core.errors import InputError
-from paraspinal.core.files import sha256_file
-from paraspinal.core.paths import PROJECT
-from paraspinal.core.records import software
-from paraspinal.core.records.registry import Registry
+from paraspinal.core.files import sha256_file, sha256_json, write_json
+from paraspinal.core.paths import PROJECT, RESOURCES
+from paraspinal.core.records.environments import read_environment, record_environment
+from paraspinal.core.records.receipts import ACTIVITIES
 from paraspinal.core.records.schemas import COHORT_TABLES
 from paraspinal.models.registry import list_models
 from paraspinal.stages.report.claim import ANSWERS, CHECKLIST, checklist
@@ -29,7 +30,7 @@ from paraspinal.stages.report.stage import write_report
 
 def sections(root: Path) -> dict[str, Section]:
     cohort = read_cohort(root)
-    return {section.title: section for section in methods(cohort, flow(cohort), gather(cohort, root))}
+    return {section.title: section for section in methods(cohort, flow(cohort), gather(cohort, root, RESOURCES))}
 
 
 def words(section: Section) -> str:
@@ -94,13 +95,18 @@ def test_text_on_the_page_and_in_the_file_are_the_same(rich: Path) -> None:
 
 
 def test_every_parameter_of_the_configuration_is_named_with_its_value_and_meaning(rich: Path) -> None:
-    config = yaml.safe_load((rich / "run_config.yaml").read_text())
+    config = CohortFactory(rich).settings.public()
     rows = {key: (value, meaning) for key, value, meaning in sections(rich)["Parameters"].grids[0].rows}
-    for group in ("segment", "levels", "measure", "quality", "failure_limit"):
-        shown = {key: value for key, value in config[group].items() if value != "(private)"}
-        for key, value in shown.items():
-            assert rows[f"{group}.{key}"][0] == str(value)
-            assert rows[f"{group}.{key}"][1]
+    told = {
+        ("segment", "device"): "segment", ("segment", "precision"): "segment",
+        ("levels", "max_disc_angle_deg"): "levels", ("levels", "max_shift_mm"): "quality",
+        ("measure", "min_coverage_frac"): "measure", ("measure", "n4"): "measure",
+        ("measure", "min_subcutaneous_ff"): "harmonize", ("quality", "max_side_ratio"): "quality",
+        ("quality", "max_csa_jump_frac"): "quality", ("quality", "max_component_frac"): "quality",
+    }  # fmt: skip
+    for (group, key), used_by in told.items():
+        assert rows[f"{used_by}.{key}"][0] == str(config[group][key])
+        assert rows[f"{used_by}.{key}"][1]
     assert not any("private" in key or "sheet" in key for key in rows)
 
 
@@ -108,9 +114,8 @@ def test_a_changed_parameter_changes_the_sentence(tmp_path: Path) -> None:
     make = CohortFactory(tmp_path)
     make.measure(make.scan("p1", 1, "a", sequence="dixon"), methods=("dixon_ff_ratio_of_sums",))
     root = make.write()
-    config = yaml.safe_load((root / "run_config.yaml").read_text())
-    config["measure"] |= {"min_coverage_frac": 0.87, "min_subcutaneous_ff": 0.71}
-    (root / "run_config.yaml").write_text(yaml.safe_dump(config))
+    units = [make.unit("measure", min_coverage_frac=0.87), make.unit("harmonize", min_subcutaneous_ff=0.71)]
+    ACTIVITIES.write(root / "tables" / "activities.parquet", units)
     found = sections(root)
     assert "at least 0.87 of the level" in words(found["Size"])
     assert "fat fraction of at least 0.71" in words(found["Fat infiltration"])
@@ -147,24 +152,34 @@ def test_software_is_what_the_jobs_noted(tmp_path: Path) -> None:
     make.measure(make.scan("p1", 1, "a"))
     root = make.write()
     assert "were not recorded" in words(sections(root)["Software"])
-    Registry({}).deal([("p1", "s"), ("p2", "s")], 1).write(root)
-    software.record(root, "segment", 1, {"torch": "2.1", "Python": "3.11"})
-    software.record(root, "segment", 1, {"torch": "2.2", "Python": "3.11"}, is_all_new=False)
-    software.record(root, "segment", 2, {"torch": "2.2", "Python": "3.11"})
-    software.record(root, "segment", 7, {"torch": "9.9"})  # a shard that is no more
-    software.record(root, "convert", 1, {"dcm2niix": "v1"})
+
+    def note(name: str, python: str = "3.11", **packages: str) -> str:
+        said = {"python": python, "packages": packages}
+        write_json(root / "receipts" / "environments" / f"{(known := sha256_json(said)[:12])}.json", said)
+        return known
+
+    old, new, converted = note("old", torch="2.1"), note("new", torch="2.2"), note("c", dcm2niix="v1")
+    units = [make.unit("segment", "x", old), make.unit("segment", "y", new), make.unit("convert", "z", converted)]
+    ACTIVITIES.write(root / "tables" / "activities.parquet", units)
     found = sections(root)["Software"]
     assert "The software was dcm2niix v1, Python 3.11 and torch 2.1 and 2.2." in words(found)
     assert "More than one version of torch took part" in words(found)
     assert [row[0] for row in found.grids[0].rows] == ["convert", "segment"]
-    software.record(root, "segment", 1, {"torch": "2.2", "Python": "3.11"})
+    ACTIVITIES.write(root / "tables" / "activities.parquet", units[1:])
     assert "torch 2.2." in words(sections(root)["Software"])
 
 
-def test_loaded_software_is_named_by_its_version() -> None:
-    found = software.loaded("0.1")
-    assert found["pandas"] == pd.__version__
-    assert set(found) - {"Python", "paraspinal"} <= set(software.PACKAGES)
+def test_an_environment_is_named_by_its_content_and_names_nobody(tmp_path: Path) -> None:
+    name = record_environment(tmp_path, "0.1+gabc")
+    found = read_environment(tmp_path, name)
+    assert found is not None
+    assert found["packages"]["pandas"] == pd.__version__
+    assert set(found) == {"paraspinal", "python", "packages", "system", "cpu", "device"}
+    assert platform.node() not in json.dumps(found)
+    assert record_environment(tmp_path, "0.1+gabc") == name
+    path = tmp_path / "receipts" / "environments" / f"{name}.json"
+    path.write_text(path.read_text().replace("0.1+gabc", "0.2+gabc"))
+    assert read_environment(tmp_path, name) is None
 
 
 def test_tables_are_cited_by_their_sha256(rich: Path) -> None:
@@ -231,7 +246,7 @@ def test_every_file_the_checklist_points_at_exists(rich: Path) -> None:
     cohort = read_cohort(rich)
     entry = next(e for e in list_models() if e.task == "muscles")
     cohort.scans.loc[cohort.scans["model"] == "muscles@0.2.0", "model_sha256"] = entry.sha256
-    items = checklist(rich, gather(cohort, rich).models)
+    items = checklist(rich, gather(cohort, rich, RESOURCES).models)
     cited = [name for item in items for name in item.files]
     assert len(cited) > 40
     assert "" not in cited

@@ -108,7 +108,7 @@ def test_page_shows_the_numbers_of_the_tables(tmp_path: Path) -> None:
     assert "measured on 3 scans of 3 people" in text
     assert "L3 left 3 480 (456–504) 14.4 (13.7–15.1) 20.0 (20.0–20.0)" in text
     assert "3 scans were outlined by muscles@0.2.0 (sha256 of the weights " + "5" * 64 + ")" in text
-    assert "shard_size: 32" in text
+    assert "measure.min_coverage_frac: 0.95" in text
     assert "Dixon, ratio of sums (dixon_ff_ratio_of_sums): sum F / sum (F + W) inside the mask." in text
 
 

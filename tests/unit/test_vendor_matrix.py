@@ -11,12 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dicom_factory import run, settings_for
+from stage_runs import rows_after, run_stage
 
 from paraspinal.core.imaging.geometry import Grid, same_grid
 from paraspinal.core.imaging.images import array_of, read_image
-from paraspinal.core.records.registry import shard_path
-from paraspinal.core.records.schemas import CONVERT
-from paraspinal.core.records.shards import run_shard
 from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import DixonPart, Plane
 from paraspinal.phantom.dicom import PIXEL_SCALE, Series, Visit, datasets, write
@@ -104,8 +102,8 @@ def test_the_voxels_of_each_part_come_out_under_its_name(tmp_path: Path, vendor:
     exported(tmp_path, vendor, export, 3.0)
     run(tmp_path)
     settings = settings_for(tmp_path)
-    run_shard(convert.STAGE, "ingest", settings.out_path, settings, 1)
-    rows = CONVERT.read(shard_path(settings.out_path, "convert", 1))
+    run_stage(convert.STAGE, settings)
+    rows = rows_after("convert", settings)
     found = {row["dixon_part"]: row for row in rows if row["dixon_part"]}
     assert {row["status"] for row in found.values()} == {"ok"}
     assert len(found) == len(PARTS)

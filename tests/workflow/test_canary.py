@@ -223,7 +223,7 @@ def test_a_key_that_others_can_read_is_refused_before_anything_is_written(made: 
 FAULTY_CONVERT = """
 from dataclasses import replace as _replace
 
-from paraspinal.core.records.shards import per_item as _per_item
+from paraspinal.core.records.items import per_item as _per_item
 from paraspinal.stages.convert.sources import read_index as _read_index
 
 

@@ -19,7 +19,8 @@ from paraspinal.cohort.running.plan import (
     train_params,
     trained_tasks,
 )
-from paraspinal.cohort.running.runs import begin_run
+from paraspinal.cohort.running.runs import LOCK_VARIABLE, begin_run
+from paraspinal.cohort.running.staleness import notices
 from paraspinal.core.errors import ParaspinalError
 from paraspinal.core.records.registry import INVENTORY_PATH, SHEET_FACTS_PATH
 from paraspinal.core.settings import load_settings
@@ -28,6 +29,10 @@ try:
     settings = load_settings(config)
 except ParaspinalError as error:
     raise WorkflowError(str(error))
+
+if workflow.is_main_process and LOCK_VARIABLE not in os.environ:
+    for line in notices(settings):
+        logger.warning(line)
 
 # The engine logs its command line and a digest of the configuration, and hands both on to the jobs of a cluster.
 logger.addFilter(Discretion(settings))

@@ -32,7 +32,9 @@ def run(arguments: argparse.Namespace) -> None:
     from paraspinal.cohort.running.engine import run_workflow
 
     settings = _settings(arguments, input=arguments.input, out=arguments.out)
-    run_workflow(settings, arguments.cores, arguments.workflow_profile, arguments.engine, console)
+    run_workflow(
+        settings, arguments.cores, arguments.workflow_profile, arguments.engine, console, must_hash=arguments.check
+    )
     _say_where(settings)
 
 
@@ -53,7 +55,9 @@ def demo(arguments: argparse.Namespace) -> None:
         console.print("writing a phantom cohort as DICOM ...")
         write_demo_cohort(folder / "dicom")
         (folder / "complete").touch()
-    run_workflow(settings, arguments.cores, arguments.workflow_profile, arguments.engine, console)
+    run_workflow(
+        settings, arguments.cores, arguments.workflow_profile, arguments.engine, console, must_hash=arguments.check
+    )
     _say_where(settings)
     console.print("your own data:   [bold]make run DICOM=/path/to/dicom OUT=/path/to/results[/bold]")
 

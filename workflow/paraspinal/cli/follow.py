@@ -98,6 +98,8 @@ def plan(arguments: argparse.Namespace) -> None:
         counts = [f"{n:,}" for n in (line.jobs, line.compute, line.maybe, line.reuse)]
         reasons = ", ".join(f"{reason} {n:,}" for reason, n in line.reasons.most_common(N_REASONS))
         table.add_row(line.stage, *counts, "scans" if line.is_per_scan else "visits", *hours, reasons)
+    for name, reason in found.cohort.items():
+        table.add_row(name, str(int(reason is not None)), "", "", "", "", "", "", reason or "up to date")
     console.print(table)
     for note in found.notes:
         console.print(note, highlight=False, soft_wrap=True)

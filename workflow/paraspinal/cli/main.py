@@ -144,5 +144,8 @@ def _run_options(command: argparse.ArgumentParser) -> None:
     _settings_options(command)
     command.add_argument("--cores", type=int, help="CPU cores to use on this machine (default: 2, or the profile's)")
     command.add_argument("--workflow-profile", type=Path, help="profile of the engine, e.g. workflow/profiles/slurm")
+    command.add_argument(
+        "--check", action="store_true", help="read every image and label map of the results and make damaged ones anew"
+    )
     command.epilog = "Options after -- are handed to snakemake as they are."
     command.set_defaults(engine=[])

@@ -63,6 +63,15 @@ class ResultsError(ParaspinalError):
     exit_code = 7
 
 
+class DamagedError(ResultsError):
+    """A table or an image in the results is not as the job that wrote it left it."""
+
+    exit_code = 11
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="run again with --check: what is damaged is made anew")
+
+
 class CircuitBreakerError(ParaspinalError):
     """So many items failed that the cohort cannot be trusted."""
 
@@ -78,7 +87,7 @@ class WorkflowError(ParaspinalError):
 class MachineError(ParaspinalError):
     """Memory, a device, its driver or a drive failed; says nothing about the data, and a later try may succeed."""
 
-    exit_code = 11
+    exit_code = 14
 
 
 class OutOfMemoryError(MachineError):

@@ -13,7 +13,7 @@ from paraspinal.cohort.running.plan import SHARD_STAGES, stage
 from paraspinal.core.paths import PROJECT
 from paraspinal.core.records.receipts import units_path
 from paraspinal.core.records.registry import Registry
-from paraspinal.core.records.shards import session_of
+from paraspinal.core.records.stage import session_of
 
 BENCHMARK = PROJECT / "benchmarks" / "demo.json"
 """Seconds per unit on the demo, for a cohort that has measured nothing yet."""

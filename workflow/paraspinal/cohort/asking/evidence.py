@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from paraspinal.cohort.running.plan import stage_before
-from paraspinal.core.files import sha256_file
-from paraspinal.core.records.receipts import UNITS, Activity, Receipt, receipt_path, recipe_digest, unit_row, units_path
-from paraspinal.core.records.registry import Session, shard_path
-from paraspinal.core.records.shards import Stage, applied, session_of, session_unit, units_of
+from paraspinal.cohort.running.plan import sources
+from paraspinal.core.records.receipts import (
+    UNITS,
+    Activity,
+    Receipt,
+    artifacts_of,
+    receipt_path,
+    recipe_digest,
+    unit_row,
+    units_path,
+)
+from paraspinal.core.records.registry import Session
+from paraspinal.core.records.seals import is_sealed
+from paraspinal.core.records.shards import tables_digest
+from paraspinal.core.records.stage import Stage, session_of, session_unit
 from paraspinal.core.records.tables import Row
+from paraspinal.core.records.views import LATEST, Source, read_rows
 from paraspinal.core.settings import Settings
 from paraspinal.core.vocab import Status
 
@@ -27,7 +35,12 @@ CHANGED = "changed input"
 FOLLOWS = "an earlier stage computes it again"
 CODE = "code changed"
 MODEL = "model changed"
-VERSION = "version"
+DAMAGED = "a file is gone or damaged"
+RETRY = "a software error is tried again"
+LEFT = "what left the input is taken out"
+UNFINISHED = "the shard was not finished"
+WEIGHTS = "model_sha256"
+"""The column that other weights change for certain."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +50,6 @@ class Unit:
     rows: list[Row]
     reason: str | None = None
     is_certain: bool = True
-    starts_job: bool = False
-    """Whether the engine sees the reason; what only the receipts know waits for a job that has another."""
     is_new: bool = False
 
     @property
@@ -48,28 +59,30 @@ class Unit:
 
 
 class Evidence:
-    """One stage of one shard as it stands in the results."""
+    """One stage of one shard as it stands in the results.
+
+    Artifacts are known by size and time, with ``must_hash`` by their content, and not looked at where it is None.
+    """
 
     seen: list[Row] | None = None
-    """Rows the stage would read, where these are not what stands in the results."""
+    """Rows that ingest would write, where these are not what stands in the results."""
+    has_left: bool = False
+    """Whether the shard's table holds units that are no longer in the input."""
 
-    def __init__(self, stage: Stage, results: Path, settings: Settings, shard: int, before: Evidence | None) -> None:
+    def __init__(self, stage: Stage, results: Path, settings: Settings, shard: int, must_hash: bool | None) -> None:
         self._stage, self._results, self._settings, self._shard = stage, results, settings, shard
-        self._before = before
-        self._source = shard_path(results, stage_before(stage.name), shard)
-        self._table = shard_path(results, stage.name, shard)
+        self._sources, self._must_hash = sources(stage.name), must_hash
 
-    @property
-    def must_run(self) -> bool:
-        """Whether the stage has not finished this shard."""
-        return not self._table.exists()
+    @cached_property
+    def is_finished(self) -> bool:
+        """Whether table and units of the shard are there and as they were written."""
+        return is_sealed(self._results, self._stage.name, self._shard)
 
     def unseen(self, members: set[Session]) -> set[Session]:
-        """Of the sessions of the shard those of which the stage before has nothing yet."""
-        if self.seen is not None or self._source.exists() or self._before is None:
+        """Of the sessions of the shard those of which the stages before have nothing yet."""
+        if self.seen is not None or self._readable:
             return set()
-        begun = {session_of(unit) for unit in self._before.receipts}
-        return {session for session in members if session_unit(session) not in begun}
+        return members
 
     def known_units(self, sessions: set[Session]) -> Counter[str]:
         """Units of these sessions that were done before, by session; they may be reused yet."""
@@ -77,107 +90,113 @@ class Evidence:
         return Counter(session for unit in self._known if (session := session_of(unit)) in names)
 
     def units(self, recipe: Activity, made: Mapping[str, bool]) -> list[Unit]:
-        """The units of work and what becomes of them, as far as rows of the stage before are known.
+        """The units of work and what becomes of them, as far as rows of the stages before are known.
 
-        ``made`` are the rows that the stage before makes again, by name, and whether they will differ for certain.
+        ``made`` are the rows that stages before make again, by name, and whether weights in them differ for certain.
         """
-        known = self._known
-        is_same_table = self.seen is None and self._is_as_read(known)
-        digest = recipe_digest(recipe)
-        if is_same_table and not made and all(row["recipe_sha256"] == digest for row in known.values()):
-            return [Unit([]) for _ in known]
-        rows = self._rows_before(whole=not is_same_table)
-        return [
-            self._judge(known.get(name), members, recipe, made, is_same_table)
-            for name, members in units_of(self._stage, rows)
-        ]
+        is_same = self.seen is None and not made and self.is_finished and self._is_as_read
+        if is_same and all(row["recipe_sha256"] == recipe_digest(recipe) for row in self._known.values()):
+            return [Unit([], self._harm(was)) for was in self._known.values()]
+        units = self._stage.units(self._rows())
+        self.has_left = bool(set(self._known) - {name for name, _ in units}) and self.is_finished
+        return [self._assess(self._known.get(name), members, recipe, made) for name, members in units]
 
-    def _judge(
-        self, was: Row | None, rows: list[Row], recipe: Activity, made: Mapping[str, bool], is_same_table: bool
-    ) -> Unit:
+    def _assess(self, was: Row | None, rows: list[Row], recipe: Activity, made: Mapping[str, bool]) -> Unit:
         if was is None:
-            return Unit(rows, NEW, starts_job=True, is_new=True)
-        now = self._stage.narrow(recipe, rows, self._settings)
-        if reasons := _differences(was, now):
-            return Unit(rows, "; ".join(reasons), starts_job=any(not r.startswith(VERSION) for r in reasons))
+            return Unit(rows, NEW, is_new=True)
+        if reasons := _differences(was, self._stage.narrow(recipe, rows, self._settings)):
+            return Unit(rows, "; ".join(reasons))
+        if harm := self._harm(was):
+            return Unit(rows, harm)
         again = [made[name] for row in rows if (name := self._name(row)) in made]
-        if any(again):
-            return Unit(rows, FOLLOWS, starts_job=True)
         if again:
-            return Unit(rows, FOLLOWS, is_certain=False, starts_job=True)
-        if not is_same_table and applied(now, rows).inputs_sha256 != was["inputs_sha256"]:
-            return Unit(rows, CHANGED, starts_job=True)
+            return Unit(rows, FOLLOWS, is_certain=any(again) and WEIGHTS in self._stage.uses)
+        if len(self._readable) < len(self._sources) and self.seen is None:
+            return Unit(rows, FOLLOWS, is_certain=False)
+        is_same = self.seen is None and self._is_as_read
+        if not is_same and self._stage.applied(recipe, rows, self._settings).inputs_sha256 != was["inputs_sha256"]:
+            return Unit(rows, CHANGED)
         return Unit(rows)
 
-    def rows_after(self, changing: list[Unit], made: Mapping[str, bool]) -> dict[str, bool]:
-        """Rows this stage makes again when it computes these units, and whether they will differ for certain.
+    def _harm(self, was: Row) -> str | None:
+        """Why a unit that nothing has changed for is computed again all the same."""
+        if not was["is_final"]:
+            return RETRY
+        if self._must_hash is None:
+            return None
+        there = (a.is_there(self._results, was["finished_utc"], must_hash=self._must_hash) for a in artifacts_of(was))
+        return None if all(there) else DAMAGED
 
-        A row that goes through the stage takes its difference along, and other weights leave their sha256 in it. Of
-        everything else nobody knows.
-        """
+    def rows_after(self, changing: Sequence[Unit], made: Mapping[str, bool]) -> dict[str, bool]:
+        """Rows that stages before the next one make again, and whether weights in them will differ for certain."""
         old = [unit for unit in changing if not unit.is_new]
-        if not old:
-            return {}
-        if self._stage.reads.key != self._stage.writes.key:
+        if self._stage.key != self._stage.makes.key:
             sessions = {session for unit in old for session in unit.sessions}
             return {row["scan_id"]: False for row in self._done if (row["subject"], row["session"]) in sessions}
         usable = {self._name(row) for row in self._done if Status(row["status"]).is_usable}
-        after = {}
+        after = dict(made)
         for unit in old:
-            is_other = unit.reason == CHANGED or MODEL in (unit.reason or "")
             for row in unit.rows:
                 name = self._name(row)
-                after[name] = bool(made.get(name)) or (is_other and name in usable)
+                after[name] = after.get(name, False) or (MODEL in (unit.reason or "") and name in usable)
         return after
 
     def _name(self, row: Row) -> str:
-        name: str = row[self._stage.reads.key[-1]]
+        name: str = row[self._stage.key[-1]]
         return name
 
     @cached_property
     def _known(self) -> dict[str, Row]:
         """What receipts say, by unit: summed up, or one by one for a shard that was never finished."""
-        path = units_path(self._results, self._stage.name, self._shard)
-        if path.exists() and not self.must_run:
-            return {row["unit"]: row for row in UNITS.read(path)}
-        return {name: unit_row(name, receipt, "", "") for name, receipt in self.receipts.items()}
+        if self.is_finished:
+            return {row["unit"]: row for row in UNITS.read(units_path(self._results, self._stage.name, self._shard))}
+        return {name: unit_row(name, receipt, "", "", "") for name, receipt in self._receipts.items()}
 
     @cached_property
-    def receipts(self) -> dict[str, Receipt]:
+    def _receipts(self) -> dict[str, Receipt]:
         """Receipts by unit, read one by one."""
-        names = [name for name, _ in units_of(self._stage, self._rows_before(whole=False))]
+        if not self._readable and self.seen is None:
+            return {}
+        names = [name for name, _ in self._stage.units(self._rows())]
         found = {name: Receipt.read(receipt_path(self._results, self._stage.name, name)) for name in names}
         return {name: receipt for name, receipt in found.items() if receipt}
 
-    def _is_as_read(self, known: Mapping[str, Row]) -> bool:
-        read = {row["read_sha256"] for row in known.values()}
-        return self._source.exists() and read == {sha256_file(self._source)}
+    @cached_property
+    def _is_as_read(self) -> bool:
+        """Whether the units were made from the tables that stand there now, and those are as they were written."""
+        now = tables_digest(self._results, self._sources, self._shard)
+        return len(self._readable) == len(self._sources) and {r["read_sha256"] for r in self._known.values()} <= {now}
 
-    def _rows_before(self, *, whole: bool) -> list[Row]:
-        """Rows of the stage before; without what only a digest needs unless ``whole``."""
+    @cached_property
+    def _readable(self) -> list[Source]:
+        """The tables it reads that are there and as they were written, up to the first that is not."""
+        found = []
+        for source in self._sources:
+            if not is_sealed(self._results, source.stage, self._shard):
+                break
+            found.append(source)
+        return found
+
+    def _rows(self) -> list[Row]:
+        """The rows it reads, as far as they are known: those of the first table; what no other holds yet is null."""
         if self.seen is not None:
             return self.seen
-        if not self._source.exists():
-            return [row for receipt in self._before.receipts.values() for row in receipt.rows] if self._before else []
-        return _read(self._source, None if whole else [f.name for f in self._stage.reads.schema if _is_plain(f.type)])
+        rows: dict[str, Row] = {}
+        for source in self._readable:
+            columns = [name for name in self._stage.reads if name in source.table.names]
+            for row in read_rows(self._results, [source], self._shard, columns):
+                if source is self._readable[0] or self._name(row) in rows:
+                    known = {name: value for name, value in row.items() if value is not None or name in LATEST}
+                    rows.setdefault(self._name(row), dict.fromkeys(self._stage.reads)).update(known)
+        return list(rows.values())
 
     @cached_property
     def _done(self) -> list[Row]:
         """Keys and status of the rows that the stage has written."""
-        columns = [*self._stage.writes.key, "status"]
-        if not self.must_run:
-            return _read(self._table, columns)
-        return [{name: row[name] for name in columns} for receipt in self.receipts.values() for row in receipt.rows]
-
-
-def _read(path: Path, columns: list[str] | None) -> list[Row]:
-    with pq.ParquetFile(path) as file:
-        rows: list[Row] = file.read(columns, use_threads=False).to_pylist()
-    return rows
-
-
-def _is_plain(kind: pa.DataType) -> bool:
-    return not (pa.types.is_list(kind) and pa.types.is_struct(kind.value_type))
+        columns = [*self._stage.makes.key, "status"]
+        if self.is_finished:
+            return read_rows(self._results, [Source(self._stage.name, self._stage.makes)], self._shard, columns)
+        return [{name: row[name] for name in columns} for receipt in self._receipts.values() for row in receipt.rows]
 
 
 def _differences(was: Row, now: Activity) -> list[str]:
@@ -187,8 +206,12 @@ def _differences(was: Row, now: Activity) -> list[str]:
         is_digest = isinstance(new, str) and isinstance(old, str) and len(old) == len(new) == 64
         found.append(f"{name} changed" if is_digest else f"{name} {_short(old)} -> {_short(new)}")
     found += [f"{MODEL}: {role}" for role, _, _ in _changed(was["models"], now.models)]
+    # A tool that is not installed here, as on the node a cluster is driven from, is what it was.
+    tools = {name: version for name, version in now.tools.items() if version}
     found += [
-        f"version of {tool} {_short(old)} -> {_short(new)}" for tool, old, new in _changed(was["tools"], now.tools)
+        f"version of {tool} {_short(old)} -> {_short(new)}"
+        for tool, old, new in _changed(was["tools"], tools)
+        if tool in tools or tool not in now.tools
     ]
     return found
 

@@ -8,12 +8,15 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow.parquet as pq
 
-from paraspinal.cohort.running.plan import SHARD_STAGES
+from paraspinal.cohort.running.plan import scan_sources
 from paraspinal.core.errors import InputError
 from paraspinal.core.identity import BidsName
-from paraspinal.core.records.registry import INVENTORY_PATH, Registry, Session, shard_path
-from paraspinal.core.records.shards import session_unit
+from paraspinal.core.records.registry import INVENTORY_PATH, Registry, Session
+from paraspinal.core.records.schemas import HARMONIZE
+from paraspinal.core.records.seals import is_sealed
+from paraspinal.core.records.stage import session_unit
 from paraspinal.core.records.tables import Row
+from paraspinal.core.records.views import read_rows
 
 N_NEAR = 3
 NAMES = ("stack_id", "series_id", "protocol_id", "subject", "session")
@@ -84,17 +87,13 @@ class _Scan:
 
 def _scans(results: Path, shard: int, session: Session) -> dict[str, _Scan]:
     """The scans of a visit with what they are made of and what was made of them, by the furthest stage that is done."""
+    done = [source for source in scan_sources() if is_sealed(results, source.stage, shard)]
+    names = [name for source in done for name in source.table.names if name.endswith("_path")]
     found: dict[str, _Scan] = {}
-    for stage in SHARD_STAGES[1:]:
-        path = shard_path(results, stage, shard)
-        if not path.exists():
-            continue
-        names = [n for n in pq.read_schema(path).names if n.endswith("_path")]
-        for row in pq.read_table(path, columns=["subject", "session", "scan_id", "stack_ids", *names]).to_pylist():
-            if (row["subject"], row["session"]) == session:
-                stems = {_stem(row[name]) for name in names if row[name]}
-                known = found.get(row["scan_id"], _Scan(frozenset({row["scan_id"]}), frozenset(row["stack_ids"])))
-                found[row["scan_id"]] = _Scan(known.names | stems, known.stacks)
+    for row in read_rows(results, done, shard, (*HARMONIZE.key, "stack_ids", *names)) if done else []:
+        if (row["subject"], row["session"]) == session:
+            stems = {_stem(row[name]) for name in names if row[name]}
+            found[row["scan_id"]] = _Scan(frozenset({row["scan_id"], *stems}), frozenset(row["stack_ids"]))
     return found
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from paraspinal.cohort.asking.evidence import Evidence
+from paraspinal.cohort.asking.evidence import FOLLOWS, LEFT, UNFINISHED, Evidence
 from paraspinal.cohort.running.plan import SHARD_STAGES, stage
 from paraspinal.core.records.receipts import Activity
 from paraspinal.core.records.registry import Registry, Session
@@ -31,17 +31,27 @@ class Forecast:
     reuse: int = 0
     unseen: int = 0
     """Visits whose scans are not known yet, because no stage has looked at them."""
+    shards: dict[int, str] = field(default_factory=dict)
+    """Shards the stage has something of its own to do in, and the first reason."""
     jobs: int = 0
-    """Shards with a job to run."""
+    """Shards with a job to run: these, and those that follow from earlier stages."""
     reasons: Counter[str] = field(default_factory=Counter)
     """Units that are computed, by reason."""
 
 
-def forecast(results: Path, settings: Settings, seen: Mapping[int, list[Row]] | None = None) -> list[Forecast]:
+def forecast(
+    results: Path,
+    settings: Settings,
+    seen: Mapping[int, list[Row]] | None = None,
+    *,
+    must_hash: bool = False,
+    with_artifacts: bool = True,
+) -> list[Forecast]:
     """Say for every shard stage what a run with these settings would compute and reuse.
 
     ``seen`` are the rows of every shard as a look at the input has just found them; without it the input is taken to
-    be what ingest last saw.
+    be what ingest last saw. Artifacts are known by size and time, with ``must_hash`` by their content, and not
+    looked at without ``with_artifacts``.
     """
     found = [Forecast(name) for name in SHARD_STAGES]
     recipes = {name: stage(name).recipe(settings) for name in SHARD_STAGES}
@@ -49,18 +59,21 @@ def forecast(results: Path, settings: Settings, seen: Mapping[int, list[Row]] | 
     for session, shard in Registry.read(results).shards.items():
         members.setdefault(shard, set()).add(session)
     for shard in seen or members:
-        road: list[Evidence] = []
-        for name in SHARD_STAGES:
-            road.append(Evidence(stage(name), results, settings, shard, road[-1] if road else None))
+        look = must_hash if with_artifacts else None
+        road = [Evidence(stage(name), results, settings, shard, look) for name in SHARD_STAGES]
         road[0].seen = seen[shard] if seen else None
-        _follow(road, recipes, members.get(shard, set()), found)
+        _follow(shard, road, recipes, members.get(shard, set()), found)
     return found
 
 
 def _follow(
-    road: list[Evidence], recipes: Mapping[str, Activity], members: set[Session], found: list[Forecast]
+    shard: int,
+    road: list[Evidence],
+    recipes: Mapping[str, Activity],
+    members: set[Session],
+    found: list[Forecast],
 ) -> None:
-    """Follow one shard down the road and add what it would do to the sums."""
+    """Follow one shard through the stages and add what it would do to the sums."""
     made: dict[str, bool] = {}
     unseen: set[Session] = set()
     is_running = False
@@ -68,9 +81,12 @@ def _follow(
         unseen = unseen | evidence.unseen(members)
         units = [unit for unit in evidence.units(recipes[total.stage], made) if not unit.sessions & unseen]
         done_before = evidence.known_units(unseen)
-        is_running = is_running or evidence.must_run or bool(unseen) or any(unit.starts_job for unit in units)
-        changing = [unit for unit in units if unit.reason and is_running]
+        changing = [unit for unit in units if unit.reason]
         certain = Counter(unit.reason or "" for unit in changing if unit.is_certain)
+        own = [reason for reason in certain if reason != FOLLOWS]
+        if own or evidence.has_left or not evidence.is_finished:
+            total.shards[shard] = own[0] if own else LEFT if evidence.has_left else UNFINISHED
+        is_running = is_running or shard in total.shards or bool(unseen)
         total.compute += certain.total()
         total.maybe += len(changing) - certain.total() + sum(done_before.values())
         total.reuse += len(units) - len(changing)

@@ -12,6 +12,7 @@ from paraspinal.cohort.asking.evidence import NEW
 from paraspinal.cohort.asking.rerun_estimate import Forecast, forecast
 from paraspinal.cohort.running.plan import stage
 from paraspinal.cohort.running.runs import settings_of
+from paraspinal.cohort.running.staleness import due
 from paraspinal.core.records.registry import Registry
 from paraspinal.core.records.schemas import SESSION_STACKS
 from paraspinal.core.records.tables import Row
@@ -42,11 +43,13 @@ class Plan:
     """What a run would do, and what to know about how that was found."""
 
     lines: list[Line]
+    cohort: dict[str, str | None]
+    """Why the cohort tables (aggregate) and the report are made again; None where they are not."""
     notes: list[str]
 
     def as_json(self) -> dict[str, Any]:
         """The same for programs."""
-        return {"stages": [vars(line) for line in self.lines], "notes": self.notes}
+        return {"stages": [vars(line) for line in self.lines], "cohort": self.cohort, "notes": self.notes}
 
 
 def what_if(results: Path, config: Path | None, over: dict[str, Any], models: dict[str, str], look: bool) -> Plan:
@@ -57,7 +60,9 @@ def what_if(results: Path, config: Path | None, over: dict[str, Any], models: di
     settings = _settings(settings_of(results.absolute()), config, over, models)
     found = forecast(settings.out_path, settings, _look(settings) if look else None)
     known = costs(settings.out_path)
-    return Plan([_line(stage_found, known[stage_found.stage], settings) for stage_found in found], _notes(known, look))
+    what = due(settings.out_path, settings, found)
+    lines = [_line(stage_found, known[stage_found.stage], settings) for stage_found in found]
+    return Plan(lines, {"aggregate": what.tables, "report": what.report}, _notes(known, look))
 
 
 def _settings(last: Settings, config: Path | None, over: dict[str, Any], models: dict[str, str]) -> Settings:

@@ -18,7 +18,7 @@ from paraspinal.cohort.running.plan import SHARD_STAGES
 from paraspinal.core.records.notes import Progress, State, mark_of, note_path, read_progress, states_of
 from paraspinal.core.records.receipts import units_path
 from paraspinal.core.records.registry import INGEST_PROGRESS, Registry, shard_path
-from paraspinal.core.records.shards import session_of, session_unit
+from paraspinal.core.records.stage import session_of, session_unit
 from paraspinal.core.vocab import Status
 
 

@@ -20,7 +20,7 @@ from paraspinal.cohort.running.plan import SHARD_STAGES, stage
 from paraspinal.core.identity import BidsName
 from paraspinal.core.records.receipts import Receipt, receipt_path
 from paraspinal.core.records.registry import INVENTORY_PATH, shard_name, shard_path
-from paraspinal.core.records.shards import session_unit
+from paraspinal.core.records.stage import session_unit
 from paraspinal.core.records.tables import Row
 
 OVERVIEW = (
@@ -92,7 +92,7 @@ def _series(row: Row) -> Row:
 
 
 def _decisions(results: Path, name: str, path: Path, found: Found) -> list[Decision]:
-    key = stage(name).writes.key[-1]
+    key = stage(name).makes.key[-1]
     rows = _of(_read(path, found, key), key, found.stacks if key == "stack_id" else found.scans)
     return [_decision(results, name, row[key], row) for row in rows]
 
@@ -104,9 +104,9 @@ def _decision(results: Path, name: str, item: str, row: Row) -> Decision:
     if receipt and receipt.activity.id == row["activity_id"]:
         made_with = {k: v for k, v in asdict(receipt.activity).items() if k != "stage" and v}
         made_with["seconds"] = round(receipt.wall_seconds, 2)
-    token = item if stage(name).writes.key[-1] == "stack_id" else BidsName.parse(item).acquisition
-    written = receipt.outputs if receipt and made_with else {}
-    outputs = {path: sha256 for path, sha256 in written.items() if token in path}
+    token = item if stage(name).makes.key[-1] == "stack_id" else BidsName.parse(item).acquisition
+    written = receipt.outputs if receipt and made_with else []
+    outputs = {artifact.path: artifact.sha256 for artifact in written if token in artifact.path}
     state = {k: row[k] for k in STATE}
     return Decision(name, item, **state, hint=hint(row["reason_code"]), activity_id=row["activity_id"],
                     made_with=made_with, outputs=outputs)  # fmt: skip

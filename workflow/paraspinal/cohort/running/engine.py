@@ -26,6 +26,7 @@ from paraspinal.cohort.running.killed_jobs import killed_jobs
 from paraspinal.cohort.running.orphaned_jobs import cancel_leftovers
 from paraspinal.cohort.running.plan import stage_params
 from paraspinal.cohort.running.runs import LOCK_VARIABLE, check_key, check_writable, private_run_file, run_lock
+from paraspinal.cohort.running.staleness import due, set_times_right
 from paraspinal.core.errors import ConfigError, InputError, ParaspinalError, WorkflowError, find_error, machine_trouble
 from paraspinal.core.files import sweep_temporaries, write_text
 from paraspinal.core.identity import Identity
@@ -45,9 +46,17 @@ LITTLE_BYTES = 2**20
 
 
 def run_workflow(
-    settings: Settings, cores: int | None, profile: Path | None, more: Sequence[str], console: Console
+    settings: Settings,
+    cores: int | None,
+    profile: Path | None,
+    more: Sequence[str],
+    console: Console,
+    *,
+    must_hash: bool = False,
 ) -> None:
     """Run the workflow to its end; how many cores it takes is the profile's to say where ``cores`` is not given.
+
+    What is done, and what not, the receipts decide; with ``must_hash`` every artifact is read for it.
 
     Everything that can be refused is refused before the first file is written: a missing or empty input, a wrong
     sheet, a missing or altered model, a GPU that is not there, an unsafe or another key, a results folder in use or of
@@ -82,23 +91,32 @@ def run_workflow(
             *(() if profile and cores is None else ("--cores", str(cores or CORES))),
             *more,
         ]
-        _run_engine(results, options, _environment(settings, lock), lock, console)
+        _run_engine(settings, options, _environment(settings, lock), lock, console, must_hash)
     if console.is_terminal:
         console.print(final(results))
 
 
 def _run_engine(
-    results: Path, options: Sequence[str], environment: Mapping[str, str], lock: int, console: Console
+    settings: Settings,
+    options: Sequence[str],
+    environment: Mapping[str, str],
+    lock: int,
+    console: Console,
+    must_hash: bool,
 ) -> None:
-    """Run the engine on the input and then on everything, under the lock whose descriptor it inherits."""
+    """Run the engine on the input and then on what is due, under the lock whose descriptor it inherits."""
     began = time.time()
+    results = settings.out_path
     log = results / LOGS / "engine.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as handle:
         # The look at the input is a run of its own: forced within the whole, the engine re-runs the report as well.
         shown: dict[str, int] = {}
-        for target in (("ingest", "--forcerun", "ingest"), ("all",)):
-            command = [sys.executable, "-P", "-m", "snakemake", *target, *options]
+        for target in (_ingest_call, partial(_due_call, settings, console, must_hash)):
+            arguments = target()
+            if arguments is None:
+                break
+            command = [sys.executable, "-P", "-m", "snakemake", *arguments, *options]
             engine = subprocess.Popen(
                 command, stdout=handle, stderr=subprocess.STDOUT, env=environment, pass_fds=[lock]
             )
@@ -109,6 +127,20 @@ def _run_engine(
                 raise
             if engine.returncode:
                 raise _failure(results, began, engine.returncode)
+
+
+def _ingest_call() -> list[str]:
+    return ["ingest", "--forcerun", "ingest"]
+
+
+def _due_call(settings: Settings, console: Console, must_hash: bool) -> list[str] | None:
+    """What to tell the engine after the look at the input; None where nothing is to be done."""
+    what = due(settings.out_path, settings, must_hash=must_hash)
+    set_times_right(settings.out_path, what)
+    if not what.outputs():
+        console.print("nothing to do: everything is up to date")
+        return None
+    return ["all", "--rerun-triggers", "mtime", "--forcerun", *what.outputs()]
 
 
 def _is_running(engine: subprocess.Popen[bytes]) -> bool:

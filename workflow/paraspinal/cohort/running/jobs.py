@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from paraspinal.cohort.running.plan import SHARD_STAGES, stage, stage_before
+from paraspinal.cohort.running.plan import SHARD_STAGES, sources, stage, stage_params
 from paraspinal.cohort.running.runs import remember_key, settings_of
+from paraspinal.cohort.running.staleness import REPORT, TABLES, reads_of, require_current
 from paraspinal.core.errors import ConfigError
-from paraspinal.core.records import software
+from paraspinal.core.records.environments import record_environment
+from paraspinal.core.records.manifest import require_sound, write_manifest
 from paraspinal.core.records.notes import running_job
 from paraspinal.core.records.shards import run_shard
+from paraspinal.core.settings import Settings
 from paraspinal.core.version import version
 
 
@@ -22,10 +25,8 @@ def run_job(name: str, results: Path, shard: int | None, workers: int = 1) -> st
     if name in SHARD_STAGES:
         if shard is None:
             raise ConfigError(f"stage {name} works on a shard", hint="pass --shard")
-        tally = run_shard(stage(name), stage_before(name), results, settings, shard, workers)
-        if tally.computed:
-            versions = software.loaded(version()) | stage(name).tools()
-            software.record(results, name, shard, versions, is_all_new=not tally.reused)
+        found = stage(name)
+        tally = run_shard(found, sources(name), results, settings, shard, version=version(), workers=workers)
         return f"{name} shard {shard}: {tally.computed} computed, {tally.reused} reused, items {dict(tally.items)}"
     if name == "ingest":
         from paraspinal.stages.ingest import ingest
@@ -33,20 +34,37 @@ def run_job(name: str, results: Path, shard: int | None, workers: int = 1) -> st
         with running_job(results, name):
             summary = ingest(settings)
         remember_key(settings)
-        software.record(results, name, None, software.loaded(version()))
         return f"ingest: {summary}"
     if name == "aggregate":
-        from paraspinal.cohort.tables.aggregate import aggregate
-        from paraspinal.cohort.tables.outliers import Limits
-
         with running_job(results, name):
-            rows = aggregate(results, settings.failure_limit, Limits.of(settings.quality))
-        software.record(results, name, None, software.loaded(version()))
-        return f"aggregate: rows {rows}"
+            return f"aggregate: rows {_aggregate(results, settings)}"
     if name == "report":
-        from paraspinal.stages.report.stage import write_report
-
         with running_job(results, name):
-            write_report(results)
+            _report(results, settings)
         return "report written"
     raise ConfigError("no such stage", hint=f"one of ingest, {', '.join(SHARD_STAGES)}, aggregate, report")
+
+
+def _aggregate(results: Path, settings: Settings) -> dict[str, int]:
+    """Make the cohort tables of shards that are this run's, and write their manifest last."""
+    from paraspinal.cohort.tables.aggregate import aggregate
+    from paraspinal.cohort.tables.outliers import Limits
+
+    require_current(results, settings)
+    reads = reads_of(results, "aggregate")
+    rows = aggregate(results, settings.failure_limit, Limits.of(settings.quality))
+    files: dict[str, int | None] = {f"{table}.parquet": n for table, n in rows.items()} | {"dictionary.json": None}
+    environment = record_environment(results, version())
+    write_manifest(results / TABLES, files, stage_params("aggregate", settings), reads, environment)
+    return rows
+
+
+def _report(results: Path, settings: Settings) -> None:
+    """Write the report from tables that are what their manifest says, and its own manifest last."""
+    from paraspinal.stages.report import FILES, write_report
+
+    tables = require_sound(results / TABLES)
+    write_report(results, settings.models_path)
+    environment = record_environment(results, version())
+    recipe = stage_params("report", settings)
+    write_manifest(results / REPORT, dict.fromkeys(FILES), recipe, tables.sha256, environment)

@@ -12,7 +12,9 @@ from paraspinal.core.interpreter import for_children
 from paraspinal.core.paths import PROJECT, RESOURCES
 from paraspinal.core.records.digest import code_digest
 from paraspinal.core.records.registry import Registry, shard_path
-from paraspinal.core.records.shards import Stage
+from paraspinal.core.records.schemas import SESSION_STACKS
+from paraspinal.core.records.stage import Stage
+from paraspinal.core.records.views import Source
 from paraspinal.core.settings import Settings
 from paraspinal.core.version import CODE_STATE_VARIABLE, code_state
 
@@ -24,11 +26,12 @@ PAGE = PROJECT / "workflow" / "report"
 CHECKLIST = RESOURCES / "claim2024.tsv"
 """Items of the reporting checklist the report answers."""
 
-_COHORT_MODULES = {
-    "ingest": "paraspinal.stages.ingest",
-    "aggregate": "paraspinal.cohort.tables.aggregate",
-    "report": "paraspinal.stages.report.stage",
+COHORT_STAGES = {
+    "ingest": ("paraspinal.stages.ingest.stage", "ingest"),
+    "aggregate": ("paraspinal.cohort.tables.aggregate", "aggregate"),
+    "report": ("paraspinal.stages.report.stage", "write_report"),
 }
+"""Module and function of the stages that work on the whole cohort."""
 
 
 def stage(name: str) -> Stage:
@@ -39,14 +42,30 @@ def stage(name: str) -> Stage:
     return found
 
 
+def sources(name: str) -> list[Source]:
+    """The tables a stage reads, earliest first: those before it that have a row for each item it works on."""
+    tables = [Source("ingest", SESSION_STACKS), *(Source(n, stage(n).makes) for n in before(name))]
+    return [source for source in tables if source.table.key == stage(name).key]
+
+
+def before(name: str) -> tuple[str, ...]:
+    """Name the shard stages before this one."""
+    return SHARD_STAGES[: SHARD_STAGES.index(name)]
+
+
 def stage_before(name: str) -> str:
-    """Name the stage whose shard table ``name`` reads."""
-    return ("ingest", *SHARD_STAGES)[SHARD_STAGES.index(name)]
+    """Name the stage before this one."""
+    return ("ingest", *before(name))[-1]
+
+
+def scan_sources() -> list[Source]:
+    """The tables that have a row for each scan, earliest first: all of them together are what is known of a scan."""
+    return [Source(n, stage(n).makes) for n in SHARD_STAGES if stage(n).makes.key[-1] == "scan_id"]
 
 
 def stage_params(name: str, settings: Settings) -> dict[str, Any]:
     """What of code, settings and models decides a stage's results; the ``params`` of its rule."""
-    if name in _COHORT_MODULES:
+    if name in COHORT_STAGES:
         far = settings.quality
         parameters = {
             "ingest": {"sheets": _sheet_digests(settings)},
@@ -58,12 +77,13 @@ def stage_params(name: str, settings: Settings) -> dict[str, Any]:
             },
             "report": {"page": _page_digest()},
         }[name]
-        return {"code": code_digest(_COHORT_MODULES[name]), "parameters": parameters}
+        return {"code": code_digest(*COHORT_STAGES[name]), "parameters": parameters}
     found = stage(name)
     return {
         "code": found.code,
         "parameters": found.parameters(settings),
         "models": found.models(settings),
+        "tools": found.tools(),
     }
 
 

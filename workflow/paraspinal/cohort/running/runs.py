@@ -21,7 +21,6 @@ from paraspinal.cohort.running.earlier_logs import keep_logs
 from paraspinal.core.errors import ConfigError, IdentityError, ResultsError
 from paraspinal.core.files import sha256_file, write_text_if_changed
 from paraspinal.core.identity import Identity
-from paraspinal.core.records import software
 from paraspinal.core.settings import PRIVATE, Settings, load_settings, merge, read_config
 from paraspinal.core.version import version
 
@@ -71,7 +70,6 @@ def begin_run(settings: Settings) -> None:
     record = private_run_file(settings.private_path, results, ".json")
     write_text_if_changed(record, json.dumps(settings.private_paths()))
     record.chmod(0o600)
-    software.record(results, "engine", None, software.loaded(version()))
 
 
 def _sheet_digests(settings: Settings) -> dict[str, str]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from paraspinal.cohort.running.plan import shard_tables
+from paraspinal.cohort.running.plan import SHARD_STAGES, scan_sources
 from paraspinal.cohort.tables.checks import Tallies, check_counts, check_failure_limit
 from paraspinal.cohort.tables.dictionary import write_dictionary
 from paraspinal.cohort.tables.outliers import OUTLIERS_READ, Limits, outliers, with_outliers
@@ -23,6 +23,8 @@ from paraspinal.cohort.tables.people import INVENTORY_READ, participants
 from paraspinal.cohort.tables.shard_to_cohort import (
     LEVELS_READ,
     METRICS_READ,
+    SCAN_KEY,
+    SCANS_READ,
     Visit,
     fit,
     levels_part,
@@ -32,11 +34,15 @@ from paraspinal.cohort.tables.shard_to_cohort import (
     with_late_warnings,
 )
 from paraspinal.cohort.tables.slices import SLICES_READ, slices_part
+from paraspinal.core.errors import DamagedError
 from paraspinal.core.files import atomic_path
 from paraspinal.core.records.people_schemas import COVARIATES, PARTICIPANTS
-from paraspinal.core.records.registry import INVENTORY_PATH, SHEET_FACTS_PATH
-from paraspinal.core.records.schemas import INVENTORY, LEVELS, METRICS, QUALITY, SCANS, SLICES
+from paraspinal.core.records.receipts import ACTIVITIES, UNITS, units_path
+from paraspinal.core.records.registry import INVENTORY_PATH, SHEET_FACTS_PATH, Registry
+from paraspinal.core.records.schemas import CONVERT, INVENTORY, LEVELS, METRICS, QUALITY, SCANS, SLICES
+from paraspinal.core.records.seals import COHORT, is_sealed
 from paraspinal.core.records.tables import Row, Table
+from paraspinal.core.records.views import Source, read_view
 from paraspinal.core.settings import FailureLimitSettings
 from paraspinal.core.vocab import Status
 
@@ -50,45 +56,65 @@ def aggregate(results: Path, failure_limit: FailureLimitSettings, limits: Limits
     """Write ``tables/`` from the shard tables of the registry; returns rows per table.
 
     With ``limits`` values far from those of comparable scans are flagged. Raises CircuitBreakerError if too much
-    failed, ResultsError if a stack or scan went missing between stages.
+    failed, ResultsError if a stack or scan went missing between stages, DamagedError if a shard table is not as it was
+    written.
     """
+    if not is_sealed(results, "ingest", COHORT):
+        raise DamagedError("the inventory is not as it was written")
     overruled = _overruled(results)
     tallies = Tallies()
     for part in _inventory(results, overruled):
         tallies.add_stacks(part)
     warned = tallies.warned
-    flagged = outliers(_read(results, "measure", OUTLIERS_READ), limits) if limits else {}
+    flagged = outliers(_scans(results, OUTLIERS_READ), limits) if limits else {}
 
-    def quality() -> Iterator[pa.Table]:
-        return (with_outliers(with_late_warnings(part, warned), flagged) for part in _read(results, "quality"))
+    def scans() -> Iterator[pa.Table]:
+        return (with_outliers(with_late_warnings(part, warned), flagged) for part in _scans(results, SCANS_READ))
 
-    for levels, measure, part in zip(
-        _read(results, "levels", ("scan_id",)), _read(results, "measure", ("scan_id",)), quality(), strict=True
-    ):
-        tallies.add_scans(levels, measure, part)
+    for part in scans():
+        tallies.add_scans(part)
     check_counts(tallies)
     check_failure_limit(tallies, failure_limit)
     visits = _visits(results)
     folder = results / "tables"
     counts = {
         "inventory": _write(INVENTORY, folder, _inventory(results, overruled)),
-        "scans": _write(SCANS, folder, (scans_part(part, visits) for part in quality())),
-        "levels": _write(LEVELS, folder, map(levels_part, _read(results, "levels", LEVELS_READ))),
-        "metrics": _write(METRICS, folder, map(metrics_part, _read(results, "measure", METRICS_READ))),
-        "slices": _write(SLICES, folder, map(slices_part, _read(results, "measure", SLICES_READ))),
-        "quality": _write(QUALITY, folder, map(quality_part, quality())),
+        "scans": _write(SCANS, folder, (scans_part(part, visits) for part in scans())),
+        "levels": _write(LEVELS, folder, map(levels_part, _scans(results, LEVELS_READ))),
+        "metrics": _write(METRICS, folder, map(metrics_part, _scans(results, METRICS_READ))),
+        "slices": _write(SLICES, folder, map(slices_part, _scans(results, SLICES_READ))),
+        "quality": _write(QUALITY, folder, map(quality_part, scans())),
         "participants": _write(PARTICIPANTS, folder, [participants(_people(results), _facts(results))]),
         "covariates": _write(COVARIATES, folder, [_facts(results)]),
+        "activities": _write(ACTIVITIES, folder, _activities(results)),
     }
     write_dictionary(folder / "dictionary.json")
     return counts
 
 
-def _read(results: Path, stage: str, columns: tuple[str, ...] | None = None) -> Iterator[pa.Table]:
-    """Read the shard tables of a stage, one after the other; ``columns`` may name parts of lists of structs."""
-    for path in shard_tables(stage, results):
-        with pq.ParquetFile(results / path) as file:
-            yield file.read(columns=columns and list(columns))
+def _scans(results: Path, columns: tuple[str, ...]) -> Iterator[pa.Table]:
+    """What is known of the scans of every shard, one after the other; ``columns`` may name parts of structs.
+
+    ``activity_id`` is that of the last stage that makes one of the columns.
+    """
+    for shard in Registry.read(results).shard_numbers:
+        yield read_view(results, _makers(columns), shard, columns)
+
+
+def _makers(columns: tuple[str, ...]) -> list[Source]:
+    """The stages up to the last that makes one of these columns, so that keys and receipts are those of that one."""
+    tops = {column.split(".")[0] for column in columns} - {"activity_id", *SCAN_KEY, *_STATE}
+    every = scan_sources()
+    last = max((place for place, source in enumerate(every) if tops & set(source.table.names)), default=0)
+    return every[: last + 1]
+
+
+def _activities(results: Path) -> Iterator[pa.Table]:
+    """The units of all shards of a stage, stage after stage."""
+    for stage in sorted(SHARD_STAGES):
+        for shard in Registry.read(results).shard_numbers:
+            units = UNITS.read_arrow(units_path(results, stage, shard))
+            yield units.add_column(0, "stage", pa.array([stage] * len(units), pa.string()))
 
 
 def _write(table: Table, folder: Path, parts: Iterable[pa.Table]) -> int:
@@ -100,7 +126,9 @@ def _write(table: Table, folder: Path, parts: Iterable[pa.Table]) -> int:
     waiting: list[pa.Table] = []
     with (
         atomic_path(folder / f"{table.name}.parquet") as temporary,
-        pq.ParquetWriter(temporary, table.schema, compression="zstd", use_dictionary=_texts(table)) as writer,
+        pq.ParquetWriter(
+            temporary, table.schema, compression="zstd", use_dictionary=_texts(table), write_page_checksum=True
+        ) as writer,
     ):
 
         def flush() -> None:
@@ -127,7 +155,8 @@ def _overruled(results: Path) -> dict[str, Row]:
     Of what ingest noted later than it wrote the shards, for it shows only across the cohort, convert knows nothing.
     """
     found: dict[str, Row] = {}
-    for part in _read(results, "convert", ("stack_id", *_STATE)):
+    for shard in Registry.read(results).shard_numbers:
+        part = read_view(results, [Source("convert", CONVERT)], shard, ("stack_id", *_STATE))
         doubtful = part.filter(pc.not_equal(part["status"], Status.OK.value))
         found |= {row.pop("stack_id"): row for row in doubtful.to_pylist()}
     return found
@@ -178,9 +207,8 @@ def _people(results: Path) -> pa.Table:
 
 
 def _facts(results: Path) -> pa.Table:
-    """What the participants sheet says; nothing where there is none, or where ingest ran before there could be one."""
-    path = results / SHEET_FACTS_PATH
-    return fit(pq.read_table(path), COVARIATES) if path.exists() else COVARIATES.schema.empty_table()
+    """What the participants sheet says; nothing where there is none."""
+    return COVARIATES.read_arrow(results / SHEET_FACTS_PATH)
 
 
 def _int(value: Any) -> int | None:

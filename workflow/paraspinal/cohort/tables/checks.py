@@ -42,13 +42,10 @@ class Tallies:
             if row["status"] == Status.WARN.value:
                 self.warned[stack] = row
 
-    def add_scans(self, levels: pa.Table, measure: pa.Table, quality: pa.Table) -> None:
-        """Count the scans of a shard; raises ResultsError where the stages disagree on them."""
-        scans = [sorted(table["scan_id"].to_pylist()) for table in (levels, measure, quality)]
-        if scans[0] != scans[1] or scans[1] != scans[2]:
-            raise ResultsError("stages disagree on the scans of a shard", hint="this is a bug, report it")
-        self.in_scans.update(pc.list_flatten(quality["stack_ids"]).to_pylist())
-        self.states["scans"].update(zip(quality["status"].to_pylist(), quality["reason_code"].to_pylist(), strict=True))
+    def add_scans(self, scans: pa.Table) -> None:
+        """Count the scans of a shard."""
+        self.in_scans.update(pc.list_flatten(scans["stack_ids"]).to_pylist())
+        self.states["scans"].update(zip(scans["status"].to_pylist(), scans["reason_code"].to_pylist(), strict=True))
 
 
 def check_counts(tallies: Tallies) -> None:

@@ -10,17 +10,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from paraspinal.core.errors import ResultsError
-from paraspinal.core.records.schemas import QUALITY
+from paraspinal.core.records.schemas import QUALITY, SCANS
 from paraspinal.core.records.tables import Row, Table
 from paraspinal.core.vocab import LevelNumbering, LevelSource, Light, Status
 
 Visit = dict[str, int | None]
 """Days from the person's first visit, and the number of the visit."""
 
-_KEYS = ("subject", "session", "scan_id")
-_LEVELS_KEPT = (*_KEYS, "level_source", "level_numbering", "level_scan_id", "lstv_suspected", "activity_id")
+SCAN_KEY = ("subject", "session", "scan_id")
+_LEVELS_KEPT = (
+    *SCAN_KEY,
+    "level_source",
+    "level_numbering",
+    "level_scan_id",
+    "level_model_sha256",
+    "lstv_suspected",
+    "activity_id",
+)
 LEVELS_READ = (*_LEVELS_KEPT, "slabs")
-METRICS_READ = (*_KEYS, "activity_id", "metrics")
+SCANS_READ = (*(n for n in SCANS.names if n not in ("days_from_first_visit", "visit")), "flags")
+METRICS_READ = (*SCAN_KEY, "activity_id", "metrics")
 """Columns of the shard tables that the parts are made of; images' geometry need not be read for them."""
 
 
@@ -98,12 +107,12 @@ def place_in_list(lists: pa.ListArray) -> np.ndarray:
 
 def metrics_part(measure: pa.Table) -> pa.Table:
     """One row per scan, muscle, side, level, scheme and fat method."""
-    return explode(measure, "metrics", (*_KEYS, "activity_id"))
+    return explode(measure, "metrics", (*SCAN_KEY, "activity_id"))
 
 
 def quality_part(quality: pa.Table) -> pa.Table:
     """One row per flag, and one green row for each scan without any."""
-    keep = (*_KEYS, "activity_id")
+    keep = (*SCAN_KEY, "activity_id")
     flags = explode(quality, "flags", keep)
     n_flags = pc.fill_null(pc.list_value_length(quality["flags"]), 0)
     unflagged = quality.filter(pc.and_(pc.equal(quality["light"], Light.GREEN.value), pc.equal(n_flags, 0)))

@@ -21,6 +21,8 @@ STATE = (
     Column("reason_code", TEXT, "why the status is not ok; closed list", null_meaning="status is ok"),
     Column("detail", TEXT, "a few words on the reason, free of identifiers", null_meaning="nothing to add"),
 )
+STATE_NAMES = tuple(column.name for column in STATE)
+LEVEL_MODEL = Column("level_model_sha256", TEXT, "weights behind the levels", null_meaning="no levels, or set by hand")
 RECEIPT = Column("activity_id", TEXT, "receipt of the computation")
 SERIES = (
     Column("site", TEXT, "keyed pseudonym of the institution", null_meaning=NOT_STATED),
@@ -70,6 +72,8 @@ GRID = (
     Column("origin_mm", FLOATS, "centre of the first voxel, LPS", "mm", null_meaning="no regular grid"),
     Column("direction", FLOATS, "row-major 3x3 direction matrix, LPS", "1", null_meaning="no regular grid"),
 )
+
+GRID_NAMES = tuple(column.name for column in GRID)
 
 METRIC_KEYS = (
     *KEYS,

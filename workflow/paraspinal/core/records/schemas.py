@@ -11,6 +11,7 @@ from paraspinal.core.records.columns import (
     GRID,
     INT,
     KEYS,
+    LEVEL_MODEL,
     METRIC_KEYS,
     METRIC_VALUES,
     NOT_APPLICABLE,
@@ -22,6 +23,7 @@ from paraspinal.core.records.columns import (
     TEXTS,
 )
 from paraspinal.core.records.people_schemas import COVARIATES, PARTICIPANTS
+from paraspinal.core.records.receipts import ACTIVITIES
 from paraspinal.core.records.tables import Column, Table
 
 INVENTORY = Table(
@@ -68,17 +70,19 @@ CONVERT = Table(
     "convert",
     "One row per stack: the NIfTI image made from it.",
     (
-        *SESSION_STACKS.columns,
+        *(c for c in SESSION_STACKS.columns if c.name in SESSION_STACKS.key),
         Column("image_path", TEXT, "NIfTI image, relative to the results", null_meaning="not converted"),
         Column("image_sha256", TEXT, "sha256 of the image", null_meaning="not converted"),
+        Column("source_sha256", TEXT, "sha256 over the files of the stack in order", null_meaning="not converted"),
+        *STATE,
         RECEIPT,
     ),
     SESSION_STACKS.key,
 )
 
+_SCAN_KEYS = (*KEYS, Column("scan_id", TEXT, "name of the scan: a single image, or the parts of one Dixon acquisition"))
 _SCAN = (
-    *KEYS,
-    Column("scan_id", TEXT, "name of the scan: a single image, or the parts of one Dixon acquisition"),
+    *_SCAN_KEYS,
     Column("stack_ids", TEXTS, "stacks the scan is made of (rows of the inventory)"),
     *SERIES,
     *GRID,
@@ -118,7 +122,6 @@ _SCAN = (
     Column(
         "dixon_swapped_slices", INT, "slices with fat and water swapped", "slice", "", "no pair, or parts of slices"
     ),
-    Column("marrow_ff_frac", FLOAT, "fat fraction of the vertebral marrow", "1", "", "no pair, or no vertebra in view"),
     Column("fi_reason_code", TEXT, "why no fat infiltration is reported", null_meaning="it may be reported"),
 )
 
@@ -192,22 +195,25 @@ _SEGMENT = (
         null_meaning="no vertebrae were looked for in it",
     ),
     Column("probseg_sha256", TEXT, "sha256 of that image", null_meaning="no vertebrae were looked for in it"),
+    Column("spine_model_sha256", TEXT, "sha256 of the weights that looked for vertebrae", null_meaning="none did"),
 )
 
 SEGMENT = Table(
     "segment",
     "One row per scan: muscles outlined on axial images, what the network sees of the spine on sagittal ones.",
-    (*_SCAN, *_SEGMENT, *STATE, RECEIPT),
+    (*_SCAN_KEYS, *_SEGMENT, *STATE, RECEIPT),
     HARMONIZE.key,
 )
 
 _LEVELS = (
+    *(c for c in _SEGMENT if c.name in ("dseg_path", "dseg_sha256", "label_disagreement")),
     Column("vertebrae", pa.list_(VERTEBRA), "vertebrae found, LPS mm", null_meaning="none were looked for in the scan"),
     Column("level_numbering", TEXT, "how vertebrae were numbered", null_meaning="neither looked for nor measured"),
     Column("lstv_suspected", BOOL, "a transitional vertebra is suspected", null_meaning="no levels, or set by hand"),
     Column("slabs", pa.list_(SLAB), "levels on the slices of this scan", null_meaning="not measured"),
     Column("level_source", TEXT, "sagittal_transfer | same_image | manual | none", null_meaning="not measured"),
     Column("level_scan_id", TEXT, "scan the levels come from", null_meaning="no levels, or set by hand"),
+    LEVEL_MODEL,
     Column("level_reason_code", TEXT, "why there are no levels", null_meaning="levels are resolved"),
     Column("level_detail", TEXT, "a few words on that", null_meaning="levels are resolved"),
     Column(
@@ -222,7 +228,7 @@ _LEVELS = (
 LEVELS_SHARD = Table(
     "levels_shard",
     "One row per scan: vertebrae where they were looked for, and which slices belong to which level.",
-    (*_SCAN, *_SEGMENT, *_LEVELS, *STATE, RECEIPT),
+    (*_SCAN_KEYS, *_LEVELS, *STATE, RECEIPT),
     HARMONIZE.key,
 )
 
@@ -235,6 +241,7 @@ METRICS = Table(
         *METRIC_VALUES,
         Column("sequence", TEXT, "sequence class of the scan"),
         Column("model_sha256", TEXT, "weights that outlined the muscle"),
+        LEVEL_MODEL,
         Column("activity_id", TEXT, "receipt of the measurement"),
     ),
     tuple(c.name for c in METRIC_KEYS),
@@ -250,13 +257,18 @@ METRIC = pa.struct(
 SLICE_AREAS = pa.struct([("muscle", TEXT), ("side", TEXT), ("csa_mm2", FLOATS)])
 """One muscle in every slice of a scan in stored order; null where the label map does not show it."""
 
+_FAT = (
+    Column("marrow_ff_frac", FLOAT, "fat fraction of the vertebral marrow", "1", "", "no pair, or no vertebra in view"),
+    Column("fi_reason_code", TEXT, "why no fat infiltration is reported", null_meaning="it may be reported"),
+)
+"""What measuring finds out about the fat of a scan as a whole; harmonize has the second, and measure the last word."""
+
 MEASURE = Table(
     "measure",
     "One row per scan with its metric rows.",
     (
-        *_SCAN,
-        *_SEGMENT,
-        *_LEVELS,
+        *_SCAN_KEYS,
+        *_FAT,
         Column("metrics", pa.list_(METRIC), "metric rows of the scan", null_meaning="not measured"),
         Column("areas", pa.list_(SLICE_AREAS), "cross-sections slice by slice", null_meaning="not measured"),
         *STATE,
@@ -269,8 +281,7 @@ QUALITY_SHARD = Table(
     "quality_shard",
     "One row per scan with its flags.",
     (
-        *_SCAN,
-        *_SEGMENT,
+        *_SCAN_KEYS,
         Column("light", TEXT, "green: nothing doubtful | amber: doubtful, or excluded from measuring | red: failed"),
         Column("flags", pa.list_(FLAG), "what is doubtful", null_meaning="not judged"),
         Column("overlay_path", TEXT, "picture of the outlines", null_meaning="nothing to show"),
@@ -285,9 +296,11 @@ SCANS = Table(
     "One row per usable image (a Dixon acquisition is one row).",
     (
         *_SCAN,
+        *(c for c in _FAT if c not in _SCAN),
         Column("days_from_first_visit", INT, "days since the person's first visit", "day", null_meaning=NOT_STATED),
         Column("visit", INT, "number of the visit, 1 is the first", null_meaning=NOT_STATED),
         Column("dseg_path", TEXT, "label map in the native grid", null_meaning="not segmented"),
+        Column("dseg_sha256", TEXT, "sha256 of the label map", null_meaning="not segmented"),
         Column("model", TEXT, "name@version of the model", null_meaning="not segmented"),
         Column("model_sha256", TEXT, "sha256 of the weights", null_meaning="not segmented"),
         Column("light", TEXT, "green: nothing doubtful | amber: doubtful, or excluded from measuring | red: failed"),
@@ -313,6 +326,7 @@ LEVELS = Table(
         Column("level_source", TEXT, "sagittal_transfer | same_image | manual | none"),
         Column("level_numbering", TEXT, "counted_from_sacrum | assumed | manual | unresolved"),
         Column("level_scan_id", TEXT, "scan the levels come from", null_meaning="no levels, or set by hand"),
+        LEVEL_MODEL,
         Column("first_slice", INT, "first slice with weight > 0, counted from 0", "slice", null_meaning="not covered"),
         Column("last_slice", INT, "last slice with weight > 0, counted from 0", "slice", null_meaning="not covered"),
         Column("n_slices", FLOAT, "slices in the level, fractions counted", "slice", null_meaning="not covered"),
@@ -356,4 +370,4 @@ SLICES = Table(
     ("subject", "session", "scan_id", "muscle", "side", "slice"),
 )
 
-COHORT_TABLES = (INVENTORY, SCANS, LEVELS, METRICS, SLICES, QUALITY, PARTICIPANTS, COVARIATES)
+COHORT_TABLES = (INVENTORY, SCANS, LEVELS, METRICS, SLICES, QUALITY, PARTICIPANTS, COVARIATES, ACTIVITIES)

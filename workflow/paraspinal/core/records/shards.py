@@ -1,7 +1,8 @@
 """The shard loop all stages share: one unit of work after the other, each done once, none able to stop the rest.
 
-A stage is a pure function from the previous stage's rows of one session (or one scan) to its own rows. The loop adds
-what every stage needs: reuse by receipt, statuses, artifacts, and an atomic shard table at the end.
+A stage is a pure function from rows of earlier stages on one session (or one scan) to its own rows. The loop adds
+what every stage needs: reuse by receipt, statuses, artifacts, and an atomic shard table, summed up and sealed, at the
+end.
 """
 
 from __future__ import annotations
@@ -10,21 +11,32 @@ import logging
 import resource
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
-from itertools import groupby
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from paraspinal.core.errors import CircuitBreakerError
 from paraspinal.core.files import sha256_file, sha256_json
 from paraspinal.core.ordered_thread_map import in_order
-from paraspinal.core.records.digest import code_digest
+from paraspinal.core.records.environments import record_environment
 from paraspinal.core.records.notes import Note, running_job
-from paraspinal.core.records.receipts import UNITS, Activity, Receipt, receipt_path, recipe_digest, unit_row, units_path
-from paraspinal.core.records.registry import Session, shard_path
-from paraspinal.core.records.tables import Row, Table
+from paraspinal.core.records.receipts import (
+    UNITS,
+    Activity,
+    Receipt,
+    artifacts_of,
+    receipt_path,
+    recipe_digest,
+    unit_row,
+    units_path,
+)
+from paraspinal.core.records.registry import shard_path
+from paraspinal.core.records.seals import read_seal, write_seal
+from paraspinal.core.records.stage import Stage, Unit
+from paraspinal.core.records.tables import Row
+from paraspinal.core.records.views import BEFORE, Source, read_rows
 from paraspinal.core.records.work import Work
 from paraspinal.core.settings import Settings
 from paraspinal.core.vocab import Reason, Status
@@ -33,63 +45,6 @@ log = logging.getLogger(__name__)
 
 MAX_SAME_FAULTS = 5
 """A shard stops when its first so many visits all met the same software error: it is not in the images then."""
-
-Unit = tuple[str, list[Row]]
-"""Name of a unit of work and the rows of the stage before it is made from."""
-
-
-def by_role(recipe: Activity, rows: list[Row], _: Settings) -> Activity:
-    """Keep of a recipe the models for the roles of these scans."""
-    roles = {row.get("role") for row in rows}
-    return replace(recipe, models={role: sha256 for role, sha256 in recipe.models.items() if role in roles})
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of the road.
-
-    ``process`` maps the rows of one unit of work (columns of ``reads``) to rows (columns of ``writes`` without
-    ``activity_id``); a unit is a session, or a single row where ``is_per_row``; several may be
-    worked on side by side, in threads, where ``is_concurrent``. ``parameters`` picks exactly the
-    settings it depends on, ``models`` names the weights it may use (by the role of scans they are for), ``tools``
-    the versions of outside tools that can change results. ``narrow`` takes from all that what the given unit does not
-    depend on: as it stands, the models of other roles.
-    """
-
-    name: str
-    module: str
-    reads: Table
-    writes: Table
-    process: Callable[[list[Row], Work], list[Row]]
-    parameters: Callable[[Settings], dict[str, Any]] = lambda settings: {}
-    models: Callable[[Settings], dict[str, str]] = lambda settings: {}
-    tools: Callable[[], dict[str, str]] = dict
-    is_per_row: bool = False
-    is_concurrent: bool = False
-    narrow: Callable[[Activity, list[Row], Settings], Activity] = by_role
-
-    @property
-    def code(self) -> str:
-        """Digest of the code behind the stage and of the columns it writes (names and types, not their wording)."""
-        columns = [(field.name, str(field.type)) for field in self.writes.schema]
-        return sha256_json([code_digest(self.module), columns])[:16]
-
-    def recipe(self, settings: Settings) -> Activity:
-        """Describe what this stage does under these settings, before any rows; once a shard, for it hashes weights."""
-        return Activity(
-            stage=self.name,
-            code_digest=self.code,
-            parameters=self.parameters(settings),
-            tools=self.tools(),
-            models=self.models(settings),
-            inputs_sha256="",
-        )
-
-
-def applied(recipe: Activity, rows: list[Row]) -> Activity:
-    """Describe a recipe applied to a unit; how upstream got its rows does not matter, only what they say."""
-    inputs = [{k: v for k, v in row.items() if k != "activity_id"} for row in rows]
-    return replace(recipe, inputs_sha256=sha256_json(inputs))
 
 
 @dataclass(frozen=True)
@@ -101,63 +56,80 @@ class Tally:
     items: Mapping[str, int]
 
 
-def units_of(stage: Stage, rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
-    """Name the units of work among rows of the stage before, in sorted order, with the rows of each."""
-    key = stage.reads.key if stage.is_per_row else ("subject", "session")
+@dataclass(frozen=True)
+class _Job:
+    """One stage on one shard: what all its units have in common."""
 
-    def name(row: Row) -> str:
-        return row[key[-1]] if stage.is_per_row else session_unit((row["subject"], row["session"]))
-
-    return [(unit, list(group)) for unit, group in groupby(sorted(rows, key=name), key=name)]
-
-
-def session_unit(session: Session) -> str:
-    """Name a session as a unit of work; names of scans begin so too."""
-    subject, name = session
-    return f"sub-{subject}_ses-{name}"
-
-
-def session_of(unit: str) -> str:
-    """Name the session a unit belongs to."""
-    return "_".join(unit.split("_")[:2])
+    stage: Stage
+    recipe: Activity
+    results: Path
+    settings: Settings
+    shard: int
+    environment: str
+    earlier: Mapping[str, str]
+    """sha256 of the artifacts of earlier stages, by path."""
+    shared: dict[str, Any]
 
 
-def run_shard(stage: Stage, before: str, results: Path, settings: Settings, shard: int, workers: int = 1) -> Tally:
+def run_shard(
+    stage: Stage,
+    sources: Sequence[Source],
+    results: Path,
+    settings: Settings,
+    shard: int,
+    *,
+    version: str = "",
+    workers: int = 1,
+) -> Tally:
     """Bring one shard of one stage up to date and write its table, ``workers`` units side by side if it may be so.
 
-    Reads the shard table of the stage ``before``; reuses every unit whose receipt still holds, does the others, and
-    writes its own table atomically at the end. Killed at any point it resumes with the next unit. A job that
-    outlived a killed run is waited for, so that two never work on one shard.
+    Reads the shard tables of ``sources``; reuses every unit whose receipt still holds, does the others, and writes its
+    own table, units and seal at the end. Killed at any point it resumes with the next unit. A job that outlived a
+    killed run is waited for, so that two never work on one shard. ``version`` is that of this package, for the
+    receipts. Raises DamagedError where a table it reads is not as it was written.
     """
     with running_job(results, stage.name, shard):
-        return _run_shard(stage, before, results, settings, shard, workers)
+        environment = record_environment(results, version, stage.device(settings))
+        earlier = artifacts_before(results, sources, shard)
+        recipe = stage.recipe(settings)
+        return _run_shard(_Job(stage, recipe, results, settings, shard, environment, earlier, {}), sources, workers)
 
 
-def _run_shard(stage: Stage, before: str, results: Path, settings: Settings, shard: int, workers: int) -> Tally:
-    computed = 0
-    rows_out: list[Row] = []
-    summary: list[Row] = []
-    shared: dict[str, Any] = {}
-    recipe = stage.recipe(settings)
-    source = shard_path(results, before, shard)
-    read_sha256 = sha256_file(source)
-    units = units_of(stage, stage.reads.read(source))
+def tables_digest(results: Path, sources: Sequence[Source], shard: int) -> str:
+    """Digest the tables of a shard that a stage reads, by their seals; they need not be opened for it."""
+    return sha256_json([sorted(read_seal(results, source.stage, shard).items()) for source in sources])
+
+
+def artifacts_before(results: Path, sources: Sequence[Source], shard: int) -> dict[str, str]:
+    """What earlier stages wrote for a shard: sha256 by path."""
+    paths = [path for source in sources if (path := units_path(results, source.stage, shard)).exists()]
+    units = [unit for path in paths for unit in UNITS.read(path)]
+    return {artifact.path: artifact.sha256 for unit in units for artifact in artifacts_of(unit)}
+
+
+def _run_shard(job: _Job, sources: Sequence[Source], workers: int) -> Tally:
+    stage, results, shard = job.stage, job.results, job.shard
+    read_sha256 = tables_digest(results, sources, shard)
+    units = stage.units(read_rows(results, sources, shard, (*stage.reads, BEFORE)))
     note = Note(results, stage.name, shard, units)
+    computed = 0
+    rows: list[Row] = []
+    receipts: dict[str, Receipt] = {}
 
     def bring(unit: Unit) -> tuple[Receipt, bool]:
         with note.at(unit[0]):
-            return _bring(stage, recipe, Work(results, settings, shard, shared), *unit)
+            return compute_or_reuse(job, unit)
 
     fault = None
-    with closing(in_order(bring, units, workers if stage.is_concurrent else 1)) as brought:
+    with closing(in_order(bring, units, workers if stage.is_concurrent else 1)) as done:
         note.running(0, [])
-        for number, ((unit, _), (receipt, is_new)) in enumerate(zip(units, brought, strict=True), start=1):
+        for number, ((unit, _), (receipt, is_new)) in enumerate(zip(units, done, strict=True), start=1):
             computed += is_new
-            rows_out += [{**row, "activity_id": receipt.activity.id} for row in receipt.rows]
-            summary.append(unit_row(unit, receipt, read_sha256, recipe_digest(recipe)))
+            rows += [{**row, "activity_id": receipt.activity.id} for row in receipt.rows]
+            receipts[unit] = receipt
             log.info("%s shard %d: %s done", stage.name, shard, unit)
-            note.running(number, rows_out)
-            if fault := _only_fault(rows_out):
+            note.running(number, rows)
+            if fault := _only_fault(rows):
                 break
     if fault:
         _forget(fault, [receipt_path(results, stage.name, unit) for unit, _ in units])
@@ -165,24 +137,46 @@ def _run_shard(stage: Stage, before: str, results: Path, settings: Settings, sha
             f"{stage.name}: every image of the first visits failed with {fault}",
             hint="a bug or a broken installation, not the images: none of them is counted as failed",
         )
-    UNITS.write(units_path(results, stage.name, shard), summary)
-    stage.writes.write(shard_path(results, stage.name, shard), rows_out)
-    note.finished(rows_out)
-    return Tally(computed, len(units) - computed, Counter(row["status"] for row in rows_out))
+    table, summary = shard_path(results, stage.name, shard), units_path(results, stage.name, shard)
+    stage.makes.write(table, rows)
+    same = (read_sha256, recipe_digest(job.recipe), sha256_file(table))
+    UNITS.write(summary, [unit_row(unit, receipt, *same) for unit, receipt in receipts.items()])
+    write_seal(results, stage.name, shard, (table, summary))
+    note.finished(rows)
+    return Tally(computed, len(units) - computed, Counter(row["status"] for row in rows))
 
 
-def _bring(stage: Stage, recipe: Activity, work: Work, unit: str, rows: list[Row]) -> tuple[Receipt, bool]:
-    """Return the receipt of a unit, and whether it had to be done for it."""
-    path = receipt_path(work.results, stage.name, unit)
-    activity = applied(stage.narrow(recipe, rows, work.settings), rows)
+def compute_or_reuse(job: _Job, unit: Unit) -> tuple[Receipt, bool]:
+    """Return the receipt of a unit, and whether it had to be computed for it."""
+    name, rows = unit
+    path = receipt_path(job.results, job.stage.name, name)
+    activity = job.stage.applied(job.recipe, rows, job.settings)
     old = Receipt.read(path)
-    if old and old.activity.id == activity.id and old.is_final and old.still_holds(work.results):
+    if old and old.activity.id == activity.id and old.is_final and old.still_holds(job.results):
         return old, False
-    receipt = _do_unit(stage, work, rows, activity)
-    for relative in set(old.outputs if old else ()) - set(receipt.outputs):
-        (work.results / relative).unlink(missing_ok=True)
+    receipt = _compute(job, rows, activity)
+    for gone in {artifact.path for artifact in (old.outputs if old else ())} - {a.path for a in receipt.outputs}:
+        (job.results / gone).unlink(missing_ok=True)
     receipt.write(path)
     return receipt, True
+
+
+def _compute(job: _Job, rows: list[Row], activity: Activity) -> Receipt:
+    """Do a unit of work; what the stage returns is brought to the columns it declares."""
+    started = time.monotonic()
+    stage, work = job.stage, Work(job.results, job.settings, job.shard, job.shared, job.earlier)
+    made = stage.process([{name: row[name] for name in stage.reads} for row in rows], work)
+    names = [name for name in stage.makes.names if name != "activity_id"]
+    plain = stage.makes.arrow([{**{name: row.get(name) for name in names}, "activity_id": ""} for row in made])
+    return Receipt(
+        activity=activity,
+        rows=plain.drop_columns(["activity_id"]).to_pylist(),
+        outputs=work.outputs,
+        before=sorted({before for row in rows for before in row[BEFORE]}),
+        environment=job.environment,
+        wall_seconds=time.monotonic() - started,
+        peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    )
 
 
 def _forget(fault: str, paths: Iterable[Path]) -> None:
@@ -201,17 +195,3 @@ def _only_fault(rows: list[Row]) -> str | None:
     faults = {(row["reason_code"], row["detail"]) for row in tried}
     reason, detail = faults.pop()
     return detail if not faults and reason == Reason.UNEXPECTED_ERROR.value else None
-
-
-def _do_unit(stage: Stage, work: Work, rows: list[Row], activity: Activity) -> Receipt:
-    started = time.monotonic()
-    made = stage.process(rows, work)
-    known = set(stage.writes.names) - {"activity_id"}
-    plain = stage.writes.arrow([{**{k: r.get(k) for k in known}, "activity_id": ""} for r in made]).to_pylist()
-    return Receipt(
-        activity=activity,
-        rows=[{k: v for k, v in row.items() if k != "activity_id"} for row in plain],
-        outputs=work.outputs,
-        wall_seconds=time.monotonic() - started,
-        peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    )

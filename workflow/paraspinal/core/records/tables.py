@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from paraspinal.core.errors import DamagedError
 from paraspinal.core.files import atomic_path
 
 Row = dict[str, Any]
@@ -86,15 +87,24 @@ class Table:
         write_arrow(path, self.arrow(rows))
 
     def read(self, path: Path) -> list[Row]:
-        """Read rows; raises ValueError if the file was written under another schema."""
-        table = pq.read_table(path)
-        if not table.schema.equals(self.schema):
-            raise ValueError(f"{self.name}: the file has another schema")
-        rows: list[Row] = table.to_pylist()
+        """Read rows; raises DamagedError if the file is damaged or was written under another schema."""
+        rows: list[Row] = self.read_arrow(path).to_pylist()
         return rows
+
+    def read_arrow(self, path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read all or some columns, dotted names into structs; raises DamagedError as `read` does."""
+        try:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                if not file.schema_arrow.equals(self.schema):
+                    raise DamagedError(f"{self.name}: a file has another schema")
+                return file.read(columns=None if columns is None else list(columns), use_threads=False)
+        except (OSError, pa.ArrowException):
+            if not path.exists():
+                raise
+            raise DamagedError(f"{self.name}: a file is damaged") from None
 
 
 def write_arrow(path: Path, table: pa.Table) -> None:
     """Write an Arrow table atomically as Parquet."""
     with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)

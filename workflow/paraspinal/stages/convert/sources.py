@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from paraspinal.core.errors import ResultsError
+from paraspinal.core.errors import INPUT_HINT, MachineError, ResultsError
+from paraspinal.core.files import sha256_file, sha256_json
 from paraspinal.core.records.registry import shard_name
 
 
@@ -24,6 +25,13 @@ class StackFiles:
     def paths(self) -> list[str]:
         """The files, each once, in order."""
         return list(dict.fromkeys(path for path, _ in self.slices))
+
+    def sha256(self) -> str:
+        """Hash the files: sha256 over the sha256 of each, in order; raises MachineError if one is gone."""
+        try:
+            return sha256_json([sha256_file(Path(path)) for path in self.paths])
+        except FileNotFoundError:
+            raise MachineError("an input file is gone", hint=INPUT_HINT) from None
 
     @property
     def has_frames(self) -> bool:

@@ -17,14 +17,15 @@ from paraspinal.core.files import write_json
 from paraspinal.core.identity import BidsName
 from paraspinal.core.imaging.geometry import Grid, same_grid
 from paraspinal.core.imaging.images import read_image
+from paraspinal.core.records.columns import GRID_NAMES
 from paraspinal.core.records.items import per_item
 from paraspinal.core.records.registry import shard_path
 from paraspinal.core.records.schemas import CONVERT, SESSION_STACKS
-from paraspinal.core.records.shards import Stage
+from paraspinal.core.records.stage import Stage
 from paraspinal.core.records.tables import Row
 from paraspinal.core.records.work import Work
 from paraspinal.core.vocab import Plane, Reason, Sequence, Status
-from paraspinal.stages.convert.dcm2niix_tool import run_dcm2niix, tool_versions
+from paraspinal.stages.convert.dcm2niix_tool import FLAGS, run_dcm2niix, tool_versions
 from paraspinal.stages.convert.sources import StackFiles, read_index
 from paraspinal.stages.convert.split import write_slices
 from paraspinal.stages.convert.unpack import Unpacked
@@ -85,6 +86,7 @@ def convert_stack(row: Row, work: Work) -> Row:
     folder = Path(tempfile.mkdtemp(prefix="paraspinal-"))
     try:
         files = work.once("unpacked", lambda: _unpacked(index, work)).lay_out(files, folder / "members")
+        source_sha256 = files.sha256()
         array, sidecar = _voxels(files, grid, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -93,7 +95,7 @@ def convert_stack(row: Row, work: Work) -> Row:
     sha256 = work.save_image(grid.image(array), name.path())
     write_json(work.results / name.path(".json"), _allowed(row, sidecar))
     work.record(name.path(".json"))
-    return {**row, "image_path": name.path(), "image_sha256": sha256}
+    return {**row, "image_path": name.path(), "image_sha256": sha256, "source_sha256": source_sha256}
 
 
 def _unpacked(index: dict[str, StackFiles], work: Work) -> Unpacked:
@@ -215,9 +217,15 @@ def _allowed(row: Row, sidecar: dict[str, Any]) -> dict[str, Any]:
 
 STAGE = Stage(
     name="convert",
-    module="paraspinal.stages.convert",
-    reads=SESSION_STACKS,
-    writes=CONVERT,
+    module="paraspinal.stages.convert.stage",
+    key=SESSION_STACKS.key,
+    uses=(
+        *("source", "content_digest", "plane", "sequence", "dixon_part", "is_fat_suppressed"),
+        *("manufacturer", "scanner_model", *(column for column, _ in SIDECAR_COLUMNS.values())),
+        *GRID_NAMES,
+    ),
+    makes=CONVERT,
     process=per_item(convert_stack),
+    parameters=lambda settings: {"dcm2niix_arguments": " ".join(FLAGS)},
     tools=tool_versions,
 )

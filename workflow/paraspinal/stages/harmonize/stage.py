@@ -7,9 +7,10 @@ import numpy as np
 from paraspinal.core.identity import BidsName
 from paraspinal.core.imaging.geometry import tilt_deg
 from paraspinal.core.imaging.images import array_of, read_image
+from paraspinal.core.records.columns import STATE_NAMES
 from paraspinal.core.records.items import guarded
-from paraspinal.core.records.schemas import CONVERT, HARMONIZE
-from paraspinal.core.records.shards import Stage
+from paraspinal.core.records.schemas import CONVERT, HARMONIZE, SESSION_STACKS
+from paraspinal.core.records.stage import Stage, versions
 from paraspinal.core.records.tables import Row
 from paraspinal.core.records.work import Work
 from paraspinal.core.settings import Settings
@@ -26,6 +27,11 @@ MAX_TILT_DEG = 45.0
 MAX_OWN_SPACING_MM = 5.0
 MIN_OWN_EXTENT_MM = 100.0
 """Axial slices this close over this length show three vertebrae when looked at from the side."""
+KEYS_AND_STATE = ("subject", "session", *STATE_NAMES)
+KEPT = tuple(
+    name for name in (*SESSION_STACKS.names, "image_path") if name in HARMONIZE.names and name not in KEYS_AND_STATE
+)
+"""Columns a scan shares with its main stack."""
 MUSCLES, SPINE, NO_ROLE = "muscles", "spine", "none"
 WEIGHTED = (Sequence.T1W, Sequence.T2W, Sequence.PDW, Sequence.FLAIR, Sequence.STIR)
 
@@ -58,7 +64,7 @@ def levels_from_same_image(scan: Row, scans: list[Row]) -> bool | None:
 
 def _base(row: Row, members: list[Row]) -> Row:
     """Fill the columns a scan shares with its main stack, its role, and what is known to be wrong so far."""
-    kept = {name: row[name] for name in CONVERT.names if name in HARMONIZE.names and name != "activity_id"}
+    kept = {name: row[name] for name in (*KEYS_AND_STATE, *KEPT)}
     name = BidsName.parse(row["image_path"].rsplit("/", 1)[-1].removesuffix(".nii.gz"))
     scan: Row = {
         **kept,
@@ -172,9 +178,15 @@ def _parameters(settings: Settings) -> dict[str, float]:
 
 STAGE = Stage(
     name="harmonize",
-    module="paraspinal.stages.harmonize",
-    reads=CONVERT,
-    writes=HARMONIZE,
+    module="paraspinal.stages.harmonize.stage",
+    key=CONVERT.key,
+    uses=(
+        *KEPT,
+        *("image_sha256", "dixon_part", "acquisition_number", "acquisition_moment"),
+        *("rescale_slope", "rescale_intercept", "rescale_varies", "scale_slope"),
+    ),
+    makes=HARMONIZE,
     process=harmonize_session,
     parameters=_parameters,
+    tools=lambda: versions("SimpleITK", "scipy"),
 )

@@ -89,7 +89,7 @@ def _replace(path: Path, schema: pa.Schema, parts: Iterable[pa.Table]) -> bool:
     os.close(descriptor)
     draft = Path(name)
     try:
-        with pq.ParquetWriter(draft, schema, compression="zstd") as writer:
+        with pq.ParquetWriter(draft, schema, compression="zstd", write_page_checksum=True) as writer:
             for part in parts:
                 writer.write_table(part)
         if path.exists() and filecmp.cmp(path, draft, shallow=False):

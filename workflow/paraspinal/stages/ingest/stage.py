@@ -13,6 +13,7 @@ from paraspinal.core.identity import Identity
 from paraspinal.core.records.people_schemas import COVARIATES
 from paraspinal.core.records.registry import INVENTORY_PATH, SHEET_FACTS_PATH, Registry, Session, shard_path
 from paraspinal.core.records.schemas import INVENTORY, SESSION_STACKS
+from paraspinal.core.records.seals import COHORT, write_seal
 from paraspinal.core.records.tables import Row
 from paraspinal.core.settings import Settings
 from paraspinal.stages.ingest.identity.participants import facts_of, load_participants
@@ -62,6 +63,7 @@ def ingest(settings: Settings) -> IngestSummary:
         dealt = registry.deal(sessions, settings.shard_size)
         rewritten = _write(settings, store, dealt, sessions)
         _write_facts(settings, {subject for subject, _ in dealt.shards})
+        write_seal(results, "ingest", COHORT, [results / INVENTORY_PATH, results / SHEET_FACTS_PATH])
         dealt.write(results)
         statuses = store.statuses()
     summary = IngestSummary(
@@ -132,8 +134,10 @@ def _write(settings: Settings, store: StackStore, registry: Registry, sessions: 
         index = sorted((row["stack_id"], row["source"], store.slices(row["stack_id"])) for row in rows)
         write_index(private, shard, index)
         plain = [{name: row.get(name) for name in SESSION_STACKS.names} for row in rows]
-        if write_if_changed(shard_path(results, "ingest", shard), SESSION_STACKS, [plain]):
+        path = shard_path(results, "ingest", shard)
+        if write_if_changed(path, SESSION_STACKS, [plain]):
             rewritten.append(shard)
+        write_seal(results, "ingest", shard, [path])
     inventory = _inventory(store, registry.shards)
     write_if_changed(results / INVENTORY_PATH, INVENTORY, iter(lambda: list(islice(inventory, BATCH_ROWS)), []))
     return tuple(rewritten)

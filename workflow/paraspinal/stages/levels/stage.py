@@ -13,17 +13,16 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import scipy
-import SimpleITK as sitk
 
 from paraspinal.core.files import sha256_json
 from paraspinal.core.imaging.geometry import Grid
 from paraspinal.core.imaging.images import read_image
 from paraspinal.core.levels_sheet import HandLevels, levels_by_hand, load_levels_sheet
+from paraspinal.core.records.columns import GRID_NAMES
 from paraspinal.core.records.items import guarded, per_item
 from paraspinal.core.records.receipts import Activity
 from paraspinal.core.records.schemas import LEVELS_SHARD, SEGMENT
-from paraspinal.core.records.shards import Stage, by_role
+from paraspinal.core.records.stage import Stage, by_role, versions
 from paraspinal.core.records.tables import Row
 from paraspinal.core.records.work import Work
 from paraspinal.core.settings import Settings
@@ -76,6 +75,7 @@ def _with_levels(row: Row, rows: list[Row], said: HandLevels | None, work: Work)
             "slabs": resolved_slabs(stack, vertebrae_of(spine), work.settings.levels.max_disc_angle_deg),
             "level_source": (LevelSource.SAME_IMAGE if is_itself else LevelSource.SAGITTAL_TRANSFER).value,
             "level_scan_id": spine["scan_id"],
+            "level_model_sha256": spine["spine_model_sha256"],
             "level_numbering": spine["level_numbering"],
             "lstv_suspected": spine["lstv_suspected"],
             "level_shift_mm": shift,
@@ -125,10 +125,14 @@ def _narrow(recipe: Activity, rows: list[Row], settings: Settings) -> Activity:
 STAGE = Stage(
     name="levels",
     module="paraspinal.stages.levels.stage",
-    reads=SEGMENT,
-    writes=LEVELS_SHARD,
+    key=SEGMENT.key,
+    uses=(
+        *("role", "stack_ids", "series_id", "frame_of_reference_id", "image_path", "image_sha256s", *GRID_NAMES),
+        *("probseg_path", "probseg_sha256", "spine_model_sha256"),
+    ),
+    makes=LEVELS_SHARD,
     process=process,
     parameters=_parameters,
-    tools=lambda: {"SimpleITK": sitk.Version_VersionString(), "scipy": scipy.__version__},
+    tools=lambda: versions("SimpleITK", "scipy"),
     narrow=_narrow,
 )

@@ -7,14 +7,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 
 from paraspinal.core.imaging.geometry import tilt_deg
 from paraspinal.core.labels import muscles_among
 from paraspinal.core.records.items import per_item
 from paraspinal.core.records.receipts import Activity
 from paraspinal.core.records.schemas import LEVELS_SHARD, MEASURE
-from paraspinal.core.records.shards import Stage, by_role
+from paraspinal.core.records.stage import Stage, by_role, versions
 from paraspinal.core.records.tables import Row
 from paraspinal.core.records.work import Work
 from paraspinal.core.settings import Settings
@@ -80,6 +79,7 @@ def _origin(row: Row, slab: Row) -> Row:
         "lstv_suspected": row["lstv_suspected"],
         "sequence": row["sequence"],
         "model_sha256": row["model_sha256"],
+        "level_model_sha256": row["level_model_sha256"],
     }
 
 
@@ -107,11 +107,17 @@ def _narrow(recipe: Activity, rows: list[Row], settings: Settings) -> Activity:
 STAGE = Stage(
     name="measure",
     module="paraspinal.stages.measure.stage",
-    reads=LEVELS_SHARD,
-    writes=MEASURE,
+    key=LEVELS_SHARD.key,
+    uses=(
+        *("role", "sequence", "is_fat_suppressed", "image_path", "image_sha256s", "water_path", "fat_path"),
+        *("fat_fraction_path", "fat_fraction_scale", "dixon_water_scale", "dixon_fat_scale", "fi_reason_code"),
+        *("dseg_path", "dseg_sha256", "model_sha256", "model_labels", "label_disagreement", "slabs"),
+        *("level_source", "level_numbering", "lstv_suspected", "level_model_sha256"),
+    ),
+    makes=MEASURE,
     process=per_item(measure),
     parameters=lambda settings: _parameters(settings, fat_methods()),
-    tools=lambda: {"SimpleITK": sitk.Version_VersionString()},
+    tools=lambda: versions("SimpleITK", "scipy"),
     is_per_row=True,
     narrow=_narrow,
 )

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from PIL import __version__ as pillow_version
-
 from paraspinal.core.files import atomic_path, sha256_file
 from paraspinal.core.identity import BidsName
 from paraspinal.core.imaging.geometry import Grid, same_grid
 from paraspinal.core.imaging.images import array_of, read_image
+from paraspinal.core.records.columns import STATE_NAMES
 from paraspinal.core.records.items import guarded
 from paraspinal.core.records.schemas import MEASURE, QUALITY_SHARD
-from paraspinal.core.records.shards import Stage
+from paraspinal.core.records.stage import Stage, versions
 from paraspinal.core.records.tables import Row
 from paraspinal.core.records.work import Work
 from paraspinal.core.vocab import Light, Status
@@ -37,7 +36,7 @@ def process(rows: list[Row], work: Work) -> list[Row]:
     done = []
     scans = {row["scan_id"]: row for row in rows}
     for row in rows:
-        kept = {name: row.get(name) for name in QUALITY_SHARD.names if name in row}
+        kept = {name: row[name] for name in (*MEASURE.key, *STATE_NAMES)}
         spine = row if row["role"] == "spine" else scans.get(row["level_scan_id"])
         judged = guarded(partial(_judged, row, spine, kept, work), [kept])[0]
         if "light" not in judged:  # judging itself failed, and says why
@@ -92,8 +91,13 @@ def _summary(flags: list[Flag]) -> Row:
 STAGE = Stage(
     name="quality",
     module="paraspinal.stages.quality.stage",
-    reads=MEASURE,
-    writes=QUALITY_SHARD,
+    key=MEASURE.key,
+    uses=(
+        *("role", "image_path", "image_sha256s", "dseg_path", "dseg_sha256", "model_labels", "label_disagreement"),
+        *("vertebrae", "slabs", "level_scan_id", "level_reason_code", "level_detail", "level_shift_mm"),
+        *("lstv_suspected", "fi_reason_code", "metrics"),
+    ),
+    makes=QUALITY_SHARD,
     process=process,
     parameters=lambda settings: {
         "max_side_ratio": settings.quality.max_side_ratio,
@@ -102,5 +106,5 @@ STAGE = Stage(
         "max_shift_mm": settings.levels.max_shift_mm,
         "plausibility_sha256": sha256_file(PLAUSIBILITY),
     },
-    tools=lambda: {"pillow": pillow_version},
+    tools=lambda: versions("pillow", "scipy"),
 )

@@ -1,5 +1,5 @@
 """The cohort page: from the cohort tables to one self-contained HTML file."""
 
-from paraspinal.stages.report.stage import write_report
+from paraspinal.stages.report.stage import FILES, write_report
 
-__all__ = ["data", "stage", "words", "write_report"]
+__all__ = ["FILES", "data", "words", "write_report"]

@@ -14,11 +14,14 @@ import pyarrow.parquet as pq
 import yaml
 
 from paraspinal.core.errors import InputError
+from paraspinal.core.records.manifest import read_manifest
 from paraspinal.core.records.people_schemas import PARTICIPANTS
+from paraspinal.core.records.receipts import ACTIVITIES
 from paraspinal.core.records.schemas import INVENTORY, LEVELS, METRICS, QUALITY, SCANS
 from paraspinal.core.records.tables import Row, Table
 from paraspinal.core.vocab import Light
 
+SHA256_DIGITS = 64
 SCAN_KEY = ["subject", "session", "scan_id"]
 SIZE_KEY = [*SCAN_KEY, "muscle", "side", "level", "level_scheme"]
 """Key of a size; metrics repeat it once per fat method."""
@@ -60,7 +63,8 @@ class Cohort:
     participants: pd.DataFrame
     dictionary: dict[str, Any]
     fat_methods: dict[str, FatMethodWords]
-    config: dict[str, Any]
+    parameters: dict[str, Any]
+    """Parameters by stage and name, as the receipts behind the tables have them; a list where there are several."""
     usable: pd.DataFrame
     measured: pd.MultiIndex
     sizes_given: dict[str, int]
@@ -68,7 +72,7 @@ class Cohort:
 
 
 def read_cohort(results: Path) -> Cohort:
-    """Read ``tables/`` and ``run_config.yaml`` of a results folder.
+    """Read ``tables/`` of a results folder.
 
     Raises InputError if one is missing, unreadable or was written under another schema.
     """
@@ -87,11 +91,31 @@ def read_cohort(results: Path) -> Cohort:
         participants=read_table(PARTICIPANTS, tables),
         dictionary=_document(tables / DICTIONARY),
         fat_methods=read_fat_methods(tables, metrics["fi_method"].cat.categories),
-        config=_document(results / "run_config.yaml"),
+        parameters=_parameters(tables),
         usable=metrics[~flagged(metrics, quality, Light.RED)],
         measured=pd.MultiIndex.from_frame(plain(has_size)),
         sizes_given=_values_given(tables / f"{METRICS.name}.parquet"),
     )
+
+
+def _parameters(tables: Path) -> dict[str, Any]:
+    """What every stage was told, from the receipts, and the aggregation, from the manifest; digests left out."""
+    manifest = read_manifest(tables)
+    said = [("aggregate", manifest.recipe["parameters"])] if manifest else []
+    units = read_arrow(ACTIVITIES, tables, ["stage", "parameters"])
+    distinct = units.group_by(["stage", "parameters"]).aggregate([]).sort_by("stage").to_pylist()
+    said += [(row["stage"], json.loads(row["parameters"])) for row in distinct]
+    found: dict[str, list[Any]] = {}
+    for stage, parameters in said:
+        for name, value in parameters.items():
+            values = found.setdefault(f"{stage}.{name}", [])
+            if value not in values and not _is_digest(name, value):
+                values.append(value)
+    return {key: v[0] if len(v) == 1 else v for key, v in sorted(found.items()) if v}
+
+
+def _is_digest(name: str, value: Any) -> bool:
+    return name.startswith("code of ") or (isinstance(value, str) and len(value) == SHA256_DIGITS and value.isalnum())
 
 
 def _metrics(tables: Path, scans: pd.DataFrame) -> pd.DataFrame:

@@ -13,18 +13,15 @@ import yaml
 from paraspinal.core.errors import ModelError
 from paraspinal.core.files import sha256_file
 from paraspinal.core.paths import PROJECT, SCHEMAS
-from paraspinal.core.records import software
-from paraspinal.core.records.registry import Registry
+from paraspinal.core.records.environments import versions_in
+from paraspinal.core.records.manifest import read_manifest
+from paraspinal.core.records.receipts import ACTIVITIES
 from paraspinal.core.records.schemas import COHORT_TABLES
 from paraspinal.core.records.tables import Row
 from paraspinal.models.card import ModelCard, read_card
 from paraspinal.models.registry import find
 from paraspinal.stages.report.agreement import agreements
-from paraspinal.stages.report.data import Cohort, groups
-
-SHARD_JOBS = ("convert", "harmonize", "segment", "levels", "measure", "quality")
-PLACES = frozenset({"input", "out", "private_dir"})
-"""Settings that are paths: they say nothing about the numbers and may name people, so nothing here shows them."""
+from paraspinal.stages.report.data import Cohort, groups, read_arrow
 
 
 @dataclass(frozen=True)
@@ -67,16 +64,12 @@ class Evidence:
     agreements: tuple[tuple[str, list[Row]], ...]
 
 
-def gather(cohort: Cohort, results: Path) -> Evidence:
-    """Gather the evidence of a results folder; what an older run did not note is left out, never guessed."""
-    shards: list[int | None] = list(Registry.read(results).shard_numbers)
-    whole: list[int | None] = [None]
-    jobs = {"engine": whole, "ingest": whole, **dict.fromkeys(SHARD_JOBS, shards), "aggregate": whole}
-    noted = {stage: software.used(results, stage, where) for stage, where in jobs.items()}
+def gather(cohort: Cohort, results: Path, models_folder: Path) -> Evidence:
+    """Gather the evidence of a results folder; what was not recorded is left out, never guessed."""
     return Evidence(
-        software={stage: versions for stage, versions in noted.items() if versions},
-        models=models(cohort),
-        parameters=tuple(_parameters(cohort.config)),
+        software=_software(results),
+        models=models(cohort, models_folder),
+        parameters=tuple(_parameters(cohort.parameters)),
         files=tuple(
             TableFile(table.name, pq.read_metadata(path).num_rows, sha256_file(path))
             for table in COHORT_TABLES
@@ -86,10 +79,22 @@ def gather(cohort: Cohort, results: Path) -> Evidence:
     )
 
 
-def models(cohort: Cohort) -> tuple[Model, ...]:
+def _software(results: Path) -> dict[str, dict[str, list[str]]]:
+    """Versions of every package by stage, from the environments that the receipts name."""
+    units = read_arrow(ACTIVITIES, results / "tables", ["stage", "environment"])
+    distinct = units.group_by(["stage", "environment"]).aggregate([]).to_pylist()
+    named: dict[str, set[str]] = {}
+    for row in distinct:
+        named.setdefault(row["stage"], set()).add(row["environment"])
+    if manifest := read_manifest(results / "tables"):
+        named["aggregate"] = {manifest.environment}
+    found = {stage: versions_in(results, environments) for stage, environments in sorted(named.items())}
+    return {stage: versions for stage, versions in found.items() if versions}
+
+
+def models(cohort: Cohort, folder: Path) -> tuple[Model, ...]:
     """Models the tables name, with the sha256 of their weights and how many scans each outlined."""
     used = cohort.scans.dropna(subset=["model", "model_sha256"])
-    folder = PROJECT / Path(str(cohort.config.get("segment", {}).get("models_folder", "resources"))).expanduser()
     return tuple(
         Model(name, sha256, len(rows), *_card(name, sha256, folder))
         for (name, sha256), rows in groups(used, ["model", "model_sha256"])
@@ -108,15 +113,10 @@ def _card(name: str, sha256: str, folder: Path) -> tuple[ModelCard | None, str]:
         return None, ""
 
 
-def _parameters(config: dict[str, Any]) -> Iterator[Parameter]:
+def _parameters(used: dict[str, Any]) -> Iterator[Parameter]:
+    """Parameters with what the schema says of the setting of that name, in whatever group it stands."""
     schema = yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text(encoding="utf-8"))
-    yield from _leaves({k: v for k, v in config.items() if k not in PLACES}, schema, "")
-
-
-def _leaves(config: dict[str, Any], schema: dict[str, Any], prefix: str) -> Iterator[Parameter]:
-    for key, value in config.items():
-        found = schema.get("properties", {}).get(key, {})
-        if isinstance(value, dict):
-            yield from _leaves(value, found, f"{prefix}{key}.")
-        elif value != "(private)" and not Path(str(value)).is_absolute():
-            yield Parameter(prefix + key, str(value), found.get("description", ""))
+    groups = schema["properties"].values()
+    meanings = {k: v.get("description", "") for group in groups for k, v in group.get("properties", {}).items()}
+    for key, value in used.items():
+        yield Parameter(key, str(value), meanings.get(key.split(".", 1)[1], ""))

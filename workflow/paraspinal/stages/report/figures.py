@@ -43,7 +43,7 @@ class Axis:
         """Cover the values (and zero) with round numbers."""
         found = [*values, *([0.0] if zero else [])] or [0.0, 1.0]
         low, high = min(found), max(found)
-        if high == low:
+        if (high - low) / TICKS == 0.0:
             high = low + 1.0
         rough = (high - low) / TICKS
         power = 10.0 ** math.floor(math.log10(rough))

@@ -144,7 +144,7 @@ def _levels(cohort: Cohort, flow: Flow) -> Section:
     scans = rows.drop_duplicates(SCAN_KEY)
     how = scans["level_numbering"].value_counts().sort_index()
     numbered = [f"{str(name).replace('_', ' ')} in {counted(int(n), 'scan')}" for name, n in how.items()]
-    angle = cohort.config.get("levels", {}).get("max_disc_angle_deg")
+    angle = cohort.parameters.get("levels.max_disc_angle_deg")
     seen = set(cohort.metrics["level_scheme"])
     paragraphs = [
         "Levels are transferred from a sagittal scan only inside one frame of reference of the same visit, or found on "
@@ -169,7 +169,7 @@ def _definitions(cohort: Cohort, titles: Mapping[str, str]) -> str:
 def _size(cohort: Cohort) -> Section:
     if not cohort.sizes_given:
         return Section("Size", ())
-    coverage = cohort.config.get("measure", {}).get("min_coverage_frac")
+    coverage = cohort.parameters.get("measure.min_coverage_frac")
     text = (
         f"{counted(len(sizes(cohort.metrics)), 'region')} (muscle, side and level of a scan) were measured in the "
         "native grid of each image, without resampling, with slice spacing rather than thickness."
@@ -192,7 +192,7 @@ def _plain_unit(column: Column) -> str:
 def _fat(cohort: Cohort, flow: Flow) -> Section:
     given = set(cohort.metrics.loc[cohort.metrics["fi"].notna(), "fi_method"])
     used = [method for method in cohort.fat_methods.values() if method.name in given]
-    ring = cohort.config.get("measure", {}).get("min_subcutaneous_ff")
+    ring = cohort.parameters.get("harmonize.min_subcutaneous_ff")
     missing = cohort.metrics.loc[cohort.metrics["fi"].isna(), "fi_reason_code"].astype("str").fillna("").value_counts()
     ordered = sorted(missing.items(), key=lambda item: (-item[1], item[0]))
     withheld = [Share(str(code), reason_text(str(code)), int(n)) for code, n in ordered]

@@ -12,14 +12,14 @@ import yaml
 from markupsafe import Markup
 
 from paraspinal.core.files import write_text
-from paraspinal.core.paths import PROJECT
+from paraspinal.core.paths import PROJECT, RESOURCES
 from paraspinal.core.records.schemas import COHORT_TABLES
 from paraspinal.core.version import version
 from paraspinal.core.vocab import Muscle, Side
 from paraspinal.stages.report import figures
 from paraspinal.stages.report.claim import as_section, checklist
 from paraspinal.stages.report.data import Cohort, read_cohort
-from paraspinal.stages.report.evidence import PLACES, gather
+from paraspinal.stages.report.evidence import gather
 from paraspinal.stages.report.flow import Flow, flow, headline, light_counts, people
 from paraspinal.stages.report.listing import listing
 from paraspinal.stages.report.methods import methods
@@ -33,22 +33,27 @@ MIN_FOR_QUARTILES = 3
 """Below this many people quartiles say nothing and are not printed."""
 
 
-def write_report(results: Path) -> Path:
+FILES = ("index.html", "methods.md", "claim-2024.md")
+"""What the report consists of."""
+
+
+def write_report(results: Path, models_folder: Path = RESOURCES) -> Path:
     """Write ``report/`` below ``results`` from its cohort tables; returns the path of the page.
 
     Beside the page stand the methods text and the CLAIM checklist, as on the page. The page needs nothing from the
-    network and equal tables give equal bytes. Raises InputError if a table, the data dictionary or the run's
-    configuration is missing or damaged.
+    network and equal tables give equal bytes; parameters are those of the receipts. ``models_folder`` holds the cards.
+    Raises InputError if a table or the data dictionary is missing or damaged.
     """
     cohort = read_cohort(results)
     found = flow(cohort)
-    evidence = gather(cohort, results)
+    evidence = gather(cohort, results, models_folder)
     text, claim = methods(cohort, found, evidence), as_section(checklist(results, evidence.models))
     folder = results / "report"
-    write_text(folder / "methods.md", markdown("Methods", text))
-    write_text(folder / "claim-2024.md", markdown("Reporting checklist", [claim]))
-    write_text(folder / "index.html", render(cohort, results, found, text, claim))
-    return folder / "index.html"
+    page, methods_text, checklist_text = (folder / name for name in FILES)
+    write_text(methods_text, markdown("Methods", text))
+    write_text(checklist_text, markdown("Reporting checklist", [claim]))
+    write_text(page, render(cohort, results, found, text, claim))
+    return page
 
 
 def render(cohort: Cohort, results: Path, found: Flow, text: Sequence[Section], claim: Section) -> str:
@@ -81,7 +86,7 @@ def render(cohort: Cohort, results: Path, found: Flow, text: Sequence[Section], 
         min_for_quartiles=MIN_FOR_QUARTILES,
         definitions=cohort.dictionary.get("level_scheme", {}),
         fat_titles=titles,
-        config_text=yaml.safe_dump({k: v for k, v in cohort.config.items() if k not in PLACES}, allow_unicode=True),
+        config_text=yaml.safe_dump(cohort.parameters, allow_unicode=True),
         version=version(),
     )  # fmt: skip
     return page

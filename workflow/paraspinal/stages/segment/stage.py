@@ -21,7 +21,7 @@ from paraspinal.core.imaging.images import read_image
 from paraspinal.core.records.items import per_item
 from paraspinal.core.records.receipts import Activity
 from paraspinal.core.records.schemas import HARMONIZE, SEGMENT
-from paraspinal.core.records.shards import Stage
+from paraspinal.core.records.stage import Stage, versions
 from paraspinal.core.records.tables import Row
 from paraspinal.core.records.work import Work
 from paraspinal.core.settings import Settings
@@ -81,12 +81,17 @@ def _own_levels(row: Row, muscles: sitk.Image, work: Work) -> Row:
         answer = network.answer(around_midline(read_image(work.image_path(row["image_path"])), muscles))
     except DataError:  # the muscles were found: what is lacking are levels, and the next stage says so
         return {}
-    return _saved(row, answer, "probseg", "spine", work)
+    return _looked_for_vertebrae(row, answer, network.model, work)
 
 
 def _spine(row: Row, work: Work) -> Row:
     network = work.once("spine", lambda: _load_spine(work.settings))
-    return row | _saved(row, network.answer(_image(row, work)), "probseg", "spine", work) | _made_by(network.model)
+    answer = network.answer(_image(row, work))
+    return row | _looked_for_vertebrae(row, answer, network.model, work) | _made_by(network.model)
+
+
+def _looked_for_vertebrae(row: Row, answer: sitk.Image, model: Identity, work: Work) -> Row:
+    return _saved(row, answer, "probseg", "spine", work) | {"spine_model_sha256": model.sha256}
 
 
 def _saved(row: Row, image: sitk.Image, suffix: str, what: str, work: Work) -> Row:
@@ -132,11 +137,14 @@ def _model_digests(settings: Settings) -> dict[str, str]:
 STAGE = Stage(
     name="segment",
     module="paraspinal.stages.segment.stage",
-    reads=HARMONIZE,
-    writes=SEGMENT,
+    key=HARMONIZE.key,
+    uses=("role", "levels_from_same_image", "image_path", "image_sha256s"),
+    makes=SEGMENT,
     process=per_item(_segment),
     parameters=lambda settings: {"device": settings.segment.device, "precision": settings.segment.precision},
     models=_model_digests,
+    tools=lambda: versions("torch", "SimpleITK", "scipy"),
+    device=lambda settings: settings.segment.device,
     narrow=_narrow,
     is_per_row=True,
     is_concurrent=True,

@@ -31,7 +31,7 @@ def fat_methods() -> tuple[FatMethod, ...]:
 
 def codes_of(methods: tuple[FatMethod, ...]) -> dict[str, str]:
     """Digest the code of each method: they are found by their files, so the digest of the stage does not hold them."""
-    return {f"code of {method.name}": code_digest(f"{ROOM}.{method.name}") for method in methods}
+    return {f"code of {method.name}": code_digest(f"{ROOM}.{method.name}", "METHOD", "read") for method in methods}
 
 
 def read_fat(scan: Scan) -> tuple[Mapping[str, FatReading], Reason | None]:
