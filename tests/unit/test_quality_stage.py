@@ -15,7 +15,8 @@ from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import Light, Muscle, Reason, Side
 from paraspinal.stages.levels.stage import STAGE as LEVELS
 from paraspinal.stages.measure.stage import STAGE as MEASURE
-from paraspinal.stages.quality.assess import lateral_curve_deg
+from paraspinal.stages.quality import assess
+from paraspinal.stages.quality.assess import flags_of_measures, lateral_curve_deg
 from paraspinal.stages.quality.flags import Flag, flag_rows, worst
 from paraspinal.stages.quality.shape import largest_jump
 from paraspinal.stages.quality.stage import STAGE as QUALITY
@@ -332,3 +333,15 @@ def test_worst_light_and_merged_flags() -> None:
         ("multifidus", "red", "one; two"),
         ("psoas_major", "amber", "one"),
     ]
+
+
+def test_a_muscle_of_which_nothing_is_published_is_not_called_implausible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = {"side": "left", "level": "stack", "level_scheme": "slice_block", "reason_code": None}
+    metric = {**where, "muscle": "psoas_major", "acsa_mm2": 90_000.0, "fi_method": "dixon_pdff_map", "fi": 0.9}
+    row = {"metrics": [metric]}
+    settings = work_in(tmp_path).settings.quality
+    assert len(list(flags_of_measures(row, settings))) == 2
+    monkeypatch.setattr(assess, "_reference", lambda *_: {})
+    assert list(flags_of_measures(row, settings)) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator
 from functools import cache
 
@@ -30,6 +31,9 @@ MAX_FLIP_DISAGREEMENT = 0.25
 MAX_LATERAL_CURVE_DEG = 15.0
 """Angle between the most tilted lumbar vertebrae, seen from the front, from which on a spine is flagged: a scoliosis
 begins at 10 degrees (Cobb), and vertebrae of straight spines differ by up to 5 as the model finds them."""
+
+ANY = (-math.inf, math.inf)
+"""What is plausible of a muscle of which nothing is published."""
 
 _LIGHT_OF_STATUS = {
     Status.OK: Light.GREEN,
@@ -143,7 +147,7 @@ def _is_at_lumbar_disc(metric: Row) -> bool:
 
 def _implausible(metric: Row) -> Iterator[Flag]:
     muscle, area = Muscle(metric["muscle"]), metric["acsa_mm2"]
-    low, high = plausible_csa_mm2()[muscle]
+    low, high = plausible_csa_mm2().get(muscle, ANY)
     if area is not None and not low <= area <= high:
         detail = f"cross-section {area:.0f} mm2, plausible {low:.0f} to {high:.0f}"
         yield Flag(Light.AMBER, Reason.SEG_IMPLAUSIBLE, detail, muscle, Side(metric["side"]), metric["level"])
@@ -151,7 +155,7 @@ def _implausible(metric: Row) -> Iterator[Flag]:
 
 def _implausible_fat(metric: Row) -> Iterator[Flag]:
     muscle, fi = Muscle(metric["muscle"]), metric["fi"]
-    low, high = plausible_fi()[muscle]
+    low, high = plausible_fi().get(muscle, ANY)
     if not low <= fi <= high:
         detail = f"{metric['fi_method']} {fi:.2f}, plausible {low:.2f} to {high:.2f}"
         yield Flag(Light.AMBER, Reason.OUTLIER, detail, muscle, Side(metric["side"]), metric["level"])
