@@ -10,6 +10,7 @@ from paraspinal.core.vocab import Muscle, Side
 from paraspinal.phantom.anatomy import Anatomy, AnatomyParameters, Tissue, sample_parameters
 from paraspinal.phantom.parameters import PHANTOM_MUSCLES, per_muscle
 
+CODES = {(muscle, side): muscle_labels()[muscle, side] for muscle in PHANTOM_MUSCLES for side in Side}
 SMOOTH = AnatomyParameters(deformation_mm=0.0)
 
 
@@ -39,7 +40,7 @@ def test_origin_is_the_centre_of_l3(smooth: Anatomy) -> None:
 def test_left_is_positive_x_and_every_muscle_lies_on_its_side(drawn: Anatomy) -> None:
     points = axial(float(drawn.level_planes()["L3"].centre_mm[2]))
     _, label = drawn.tissue_and_label(points)
-    for (muscle, side), code in muscle_labels().items():
+    for (muscle, side), code in CODES.items():
         x = points[label == code][:, 0]
         assert x.size > 50, muscle
         assert np.sign(x.mean()) == (1 if side is Side.LEFT else -1)
@@ -155,7 +156,7 @@ def test_muscle_tissue_and_muscle_label_are_the_same_points(drawn: Anatomy) -> N
 
 def test_fat_field_has_the_wanted_mean_and_stays_inside_the_muscles(drawn: Anatomy) -> None:
     z = np.arange(-128.0, 95.0, 3.0)
-    total = dict.fromkeys(muscle_labels().values(), (0.0, 0))
+    total = dict.fromkeys(CODES.values(), (0.0, 0))
     for height in z:
         points = axial(float(height), 2.0)
         _, label = drawn.tissue_and_label(points)
@@ -165,7 +166,7 @@ def test_fat_field_has_the_wanted_mean_and_stays_inside_the_muscles(drawn: Anato
         for code, (amount, count) in total.items():
             own = fat[label == code]
             total[code] = (amount + float(own.sum()), count + own.size)
-    for (muscle, side), code in muscle_labels().items():
+    for (muscle, side), code in CODES.items():
         amount, count = total[code]
         assert amount / count == pytest.approx(drawn.parameters.intramuscular_fat_frac[muscle, side], abs=0.01)
 
