@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from paraspinal.cohort.running.plan import sources
 from paraspinal.core.records.receipts import (
@@ -22,7 +24,6 @@ from paraspinal.core.records.receipts import (
     units_path,
 )
 from paraspinal.core.records.registry import Session
-from paraspinal.core.records.seals import is_sealed
 from paraspinal.core.records.shards import tables_digest
 from paraspinal.core.records.stage import Stage, session_of, session_unit
 from paraspinal.core.records.tables import Row
@@ -39,6 +40,7 @@ DAMAGED = "a file is gone or damaged"
 RETRY = "a software error is tried again"
 LEFT = "what left the input is taken out"
 UNFINISHED = "the shard was not finished"
+BRIEF = ("read_sha256", "recipe_sha256", "is_final")
 WEIGHTS = "model_sha256"
 """The column that other weights change for certain."""
 
@@ -62,6 +64,7 @@ class Evidence:
     """One stage of one shard as it stands in the results.
 
     Artifacts are known by size and time, with ``must_hash`` by their content, and not looked at where it is None.
+    ``is_sealed`` tells of a stage whether its table of this shard is as it was written.
     """
 
     seen: list[Row] | None = None
@@ -69,14 +72,22 @@ class Evidence:
     has_left: bool = False
     """Whether the shard's table holds units that are no longer in the input."""
 
-    def __init__(self, stage: Stage, results: Path, settings: Settings, shard: int, must_hash: bool | None) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        results: Path,
+        settings: Settings,
+        shard: int,
+        must_hash: bool | None,
+        is_sealed: Callable[[str], bool],
+    ) -> None:
         self._stage, self._results, self._settings, self._shard = stage, results, settings, shard
-        self._sources, self._must_hash = sources(stage.name), must_hash
+        self._sources, self._must_hash, self._is_sealed = sources(stage.name), must_hash, is_sealed
 
     @cached_property
     def is_finished(self) -> bool:
         """Whether table and units of the shard are there and as they were written."""
-        return is_sealed(self._results, self._stage.name, self._shard)
+        return self._is_sealed(self._stage.name)
 
     def unseen(self, members: set[Session]) -> set[Session]:
         """Of the sessions of the shard those of which the stages before have nothing yet."""
@@ -95,7 +106,9 @@ class Evidence:
         ``made`` are the rows that stages before make again, by name, and whether weights in them differ for certain.
         """
         is_same = self.seen is None and not made and self.is_finished and self._is_as_read
-        if is_same and all(row["recipe_sha256"] == recipe_digest(recipe) for row in self._known.values()):
+        if is_same and self._said("recipe_sha256") <= {recipe_digest(recipe)}:
+            if self._must_hash is None and self._said("is_final") <= {True}:
+                return [Unit([])] * self._brief.num_rows
             return [Unit([], self._harm(was)) for was in self._known.values()]
         units = self._stage.units(self._rows())
         self.has_left = bool(set(self._known) - {name for name, _ in units}) and self.is_finished
@@ -130,6 +143,8 @@ class Evidence:
     def rows_after(self, changing: Sequence[Unit], made: Mapping[str, bool]) -> dict[str, bool]:
         """Rows that stages before the next one make again, and whether weights in them will differ for certain."""
         old = [unit for unit in changing if not unit.is_new]
+        if not old:
+            return dict(made) if self._stage.key == self._stage.makes.key else {}
         if self._stage.key != self._stage.makes.key:
             sessions = {session for unit in old for session in unit.sessions}
             return {row["scan_id"]: False for row in self._done if (row["subject"], row["session"]) in sessions}
@@ -153,6 +168,15 @@ class Evidence:
         return {name: unit_row(name, receipt, "", "", "") for name, receipt in self._receipts.items()}
 
     @cached_property
+    def _brief(self) -> pa.Table:
+        """Of a finished shard the few columns that tell whether anything may have changed at all."""
+        return UNITS.read_arrow(units_path(self._results, self._stage.name, self._shard), BRIEF)
+
+    def _said(self, column: str) -> set[Any]:
+        """The values of a column of the units of a shard, each once."""
+        return set(self._brief[column].unique().to_pylist()) if self.is_finished else set()
+
+    @cached_property
     def _receipts(self) -> dict[str, Receipt]:
         """Receipts by unit, read one by one."""
         if not self._readable and self.seen is None:
@@ -165,14 +189,15 @@ class Evidence:
     def _is_as_read(self) -> bool:
         """Whether the units were made from the tables that stand there now, and those are as they were written."""
         now = tables_digest(self._results, self._sources, self._shard)
-        return len(self._readable) == len(self._sources) and {r["read_sha256"] for r in self._known.values()} <= {now}
+        is_whole = self.is_finished and len(self._readable) == len(self._sources)
+        return is_whole and self._said("read_sha256") <= {now}
 
     @cached_property
     def _readable(self) -> list[Source]:
         """The tables it reads that are there and as they were written, up to the first that is not."""
         found = []
         for source in self._sources:
-            if not is_sealed(self._results, source.stage, self._shard):
+            if not self._is_sealed(source.stage):
                 break
             found.append(source)
         return found

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 
 from paraspinal.cohort.asking.evidence import FOLLOWS, LEFT, UNFINISHED, Evidence
 from paraspinal.cohort.running.plan import SHARD_STAGES, stage
 from paraspinal.core.records.receipts import Activity
 from paraspinal.core.records.registry import Registry, Session
+from paraspinal.core.records.seals import is_sealed
 from paraspinal.core.records.tables import Row
 from paraspinal.core.settings import Settings
 
@@ -60,7 +62,8 @@ def forecast(
         members.setdefault(shard, set()).add(session)
     for shard in seen or members:
         look = must_hash if with_artifacts else None
-        road = [Evidence(stage(name), results, settings, shard, look) for name in SHARD_STAGES]
+        sealed = cache(partial(is_sealed, results, shard=shard))  # several stages read the same table
+        road = [Evidence(stage(name), results, settings, shard, look, sealed) for name in SHARD_STAGES]
         road[0].seen = seen[shard] if seen else None
         _follow(shard, road, recipes, members.get(shard, set()), found)
     return found

@@ -103,7 +103,7 @@ def notices(settings: Settings) -> list[str]:
         return []
     return [
         f"{name} is due ({reason}): where the engine does not see it, type: paraspinal run --out on these results"
-        for name, reason in due(results, settings).reasons.items()
+        for name, reason in due(results, settings, forecast(results, settings, with_artifacts=False)).reasons.items()
     ]
 
 
