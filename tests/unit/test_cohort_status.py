@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from paraspinal.cohort.asking import watch
 from paraspinal.cohort.asking.costs import costs
 from paraspinal.cohort.asking.status import StageStatus, Watched, status
 from paraspinal.cohort.running.runs import holder, run_lock
+from paraspinal.cohort.running.staleness import reads_of, tables_state
+from paraspinal.core.records.manifest import write_manifest
 from paraspinal.core.records.notes import Progress, note_path, write_progress
 from paraspinal.core.records.receipts import units_path
 from paraspinal.core.records.registry import shard_path
@@ -167,3 +170,12 @@ def test_a_cohort_that_measured_nothing_is_weighed_by_the_demo(tmp_path: Path) -
     assert not found["segment"].is_measured
     assert found["segment"].seconds > found["measure"].seconds > 0
     assert found["segment"].units_per_session == pytest.approx(31 / 9)
+
+
+def test_tables_of_an_earlier_run_are_called_that(results: Path) -> None:
+    assert tables_state(results) == "not there yet"
+    (results / "tables").mkdir()
+    write_manifest(results / "tables", {}, {"code": "c", "parameters": {}}, reads_of(results, "aggregate"), "e")
+    assert re.fullmatch(r"of \d{4}-\d\d-\d\dT[\d:]+\+00:00", tables_state(results))
+    add_sessions(results, 1)
+    assert tables_state(results).endswith(", an earlier run: the shards have changed since")

@@ -48,6 +48,7 @@ def status(arguments: argparse.Namespace) -> None:
     from paraspinal.cohort.asking.status import status as read_status
     from paraspinal.cohort.running.killed_jobs import killed_jobs
     from paraspinal.cohort.running.runs import holder
+    from paraspinal.cohort.running.staleness import tables_state
 
     results = arguments.out
     if arguments.watch and holder(results):
@@ -59,14 +60,16 @@ def status(arguments: argparse.Namespace) -> None:
     if not any(found.total for found in stages) and not (held and headers):
         raise InputError("nothing has been run in this results folder", hint="start with: paraspinal run")
     killed = [job for _, job in killed_jobs(results)]
+    tables = tables_state(results)
     if arguments.json:
-        said = {"held_by": held, "headers": headers or None, "stages": [s.as_json() for s in stages]}
+        said = {"held_by": held, "headers": headers or None, "stages": [s.as_json() for s in stages], "tables": tables}
         print(json.dumps({**said, "killed": [job.as_json() for job in killed]}))
         return
     console.print(_stages(stages))
     console.print(f"a run is going on: {held}" if held else "no run is going on", highlight=False)
     if headers:
         console.print(f"headers: {headers}", highlight=False)
+    console.print(f"cohort tables: {tables}", highlight=False)
     for job in killed:
         console.print(f"{job.message} - {job.hint}", highlight=False, soft_wrap=True)
 

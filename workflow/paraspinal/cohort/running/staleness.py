@@ -86,6 +86,15 @@ def reads_of(results: Path, name: str) -> str:
     return sha256_json([sorted(seal.items()) for seal in seals])
 
 
+def tables_state(results: Path) -> str:
+    """Say in a few words whether the cohort tables are made from the shards as they stand; opens no table."""
+    manifest = read_manifest(results / TABLES)
+    if manifest is None:
+        return MISSING
+    is_current = manifest.reads_sha256 == reads_of(results, AGGREGATE)
+    return f"of {manifest.finished_utc}" + ("" if is_current else f", an earlier run: {EARLIER}")
+
+
 def require_current(results: Path, settings: Settings) -> None:
     """Refuse to make cohort tables of shards that this run would make otherwise; raises ResultsError."""
     for stage in forecast(results, settings, with_artifacts=False):
