@@ -26,7 +26,7 @@ from paraspinal.cohort.running.killed_jobs import killed_jobs
 from paraspinal.cohort.running.orphaned_jobs import cancel_leftovers
 from paraspinal.cohort.running.plan import stage_params
 from paraspinal.cohort.running.runs import LOCK_VARIABLE, check_key, check_writable, private_run_file, run_lock
-from paraspinal.cohort.running.staleness import due, set_times_right
+from paraspinal.cohort.running.staleness import due, forget_earlier_version, set_times_right
 from paraspinal.core.errors import ConfigError, InputError, ParaspinalError, WorkflowError, find_error, machine_trouble
 from paraspinal.core.files import sweep_temporaries, write_text
 from paraspinal.core.identity import Identity
@@ -80,6 +80,8 @@ def run_workflow(
         _unlock(results)
         if left := cancel_leftovers(results):
             console.print(f"cancelled {left} jobs that a killed run had left on the cluster", highlight=False)
+        if forget_earlier_version(results):
+            console.print("the results are of an earlier version: every visit is computed again", highlight=False)
         # The path of the input may name people: it goes through a private file, not over a command line that is logged.
         config = private_run_file(settings.private_path, results, ".yaml")
         write_text(config, yaml.safe_dump(asdict(settings)))

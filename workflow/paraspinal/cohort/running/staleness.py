@@ -21,6 +21,7 @@ from paraspinal.core.records.registry import Registry, shard_path
 from paraspinal.core.records.seals import COHORT, read_seal
 from paraspinal.core.settings import Settings
 
+OF_EARLIER_VERSIONS = ("receipts/*/sub-*.json", "shards/*.software.json", "shards/*/*.software.json")
 TABLES, REPORT = "tables", "report"
 AGGREGATE = "aggregate"
 MISSING = "not there yet"
@@ -114,6 +115,17 @@ def notices(settings: Settings) -> list[str]:
         f"{name} is due ({reason}): where the engine does not see it, type: paraspinal run --out on these results"
         for name, reason in due(results, settings, forecast(results, settings, with_artifacts=False)).reasons.items()
     ]
+
+
+def forget_earlier_version(results: Path) -> bool:
+    """Take away receipts of version 0.1, which nobody reads any more; returns whether there were any.
+
+    They have no seals, so that every visit is computed again; images and tables stay until they are replaced.
+    """
+    left = [path for pattern in OF_EARLIER_VERSIONS for path in results.glob(pattern)]
+    for path in left:
+        path.unlink(missing_ok=True)
+    return bool(left)
 
 
 def set_times_right(results: Path, what: Due) -> None:
