@@ -12,7 +12,7 @@ UNTIDY := [ ]$$|^(<{7}|>{7})[ ]
 DATA   ?= $(or $(PARASPINAL_DATA),../shared/data)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-cuda demo run status test test-slurm check docs train evaluate benchmark clean
+.PHONY: help setup setup-cuda demo run status test test-slurm check config docs train evaluate benchmark clean
 
 help: ## list the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -68,6 +68,9 @@ check: setup ## lint, format and types; the same as the hooks of .pre-commit-con
 
 docs: setup ## draw docs/architecture.svg anew from the code
 	$(BIN)/python docs/draw_architecture.py
+
+config: setup ## write config/config.yaml and its schema from workflow/paraspinal/core/settings.py
+	$(BIN)/python -m paraspinal.core.config_files
 
 train: setup ## rebuild the shipped weights from synthesis, or your own: make train SHEET=cohort.tsv [LABELS=values.tsv] [OUT=<folder>]
 ifdef SHEET

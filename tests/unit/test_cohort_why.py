@@ -12,12 +12,10 @@ import pytest
 from simulated import SCANS, SERIES
 
 from paraspinal.cli.main import main
-from paraspinal.cohort.asking.hints import HINTS, hint
 from paraspinal.cohort.asking.why import why
 from paraspinal.core.errors import InputError
 from paraspinal.core.records.receipts import Activity, Artifact, Receipt, receipt_path
 from paraspinal.core.records.registry import INVENTORY_PATH, Registry, shard_path
-from paraspinal.core.vocab import Reason
 
 
 @pytest.fixture
@@ -122,7 +120,7 @@ def test_files_that_belong_to_nobody(results: Path) -> None:
     pq.write_table(pa.concat_tables([table, stray]), results / INVENTORY_PATH)
     found = why(results, "strangeone")
     assert (found.shard, found.decisions) == (None, [])
-    assert found.series[0]["hint"] == "say who is who in the people sheet"
+    assert found.series[0]["what_to_do"] == "say whose images they are in the people sheet"
 
 
 @pytest.mark.parametrize("harm", ["a letter", "a scan"])
@@ -143,9 +141,3 @@ def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
 def test_json(results: Path, visit: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["why", visit[1], "--json", "--out", str(results)]) == 0
     assert json.loads(capsys.readouterr().out)["item"].endswith(visit[1])
-
-
-def test_hints_are_for_reasons() -> None:
-    assert set(HINTS) <= set(Reason)
-    assert hint("LEVEL_UNRESOLVED") == "set the levels in the levels sheet"
-    assert hint(None) == hint("CONSTANT_IMAGE") == ""

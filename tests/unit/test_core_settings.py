@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import subprocess
@@ -12,13 +11,13 @@ import pytest
 import yaml
 
 from paraspinal.cli.options import assigned
+from paraspinal.core import config_files
 from paraspinal.core import settings as module
 from paraspinal.core.errors import ConfigError
-from paraspinal.core.paths import DEFAULT_CONFIG, SCHEMAS, SNAKEFILE
+from paraspinal.core.paths import DEFAULT_CONFIG, SNAKEFILE
 from paraspinal.core.settings import Settings, load_settings, read_config
 
 CONFIG: dict[str, Any] = yaml.safe_load(DEFAULT_CONFIG.read_text())
-SCHEMA: dict[str, Any] = yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text())
 
 
 def keys(value: dict[str, Any], prefix: str = "") -> set[str]:
@@ -30,29 +29,32 @@ def keys(value: dict[str, Any], prefix: str = "") -> set[str]:
     return found
 
 
-def schema_keys(schema: dict[str, Any], prefix: str = "") -> set[str]:
-    found = set()
-    for key, inner in schema.get("properties", {}).items():
-        found |= {prefix + key} | schema_keys(inner, prefix + key + ".")
-    return found
+def test_the_files_are_those_made_from_the_settings() -> None:
+    assert DEFAULT_CONFIG.read_text() == config_files.config_text(), "make config"
+    assert config_files.SCHEMA.read_text() == config_files.schema_text(), "make config"
+    assert Settings.model_validate(CONFIG) == Settings()
 
 
-def test_config_schema_and_settings_do_not_drift_apart() -> None:
-    typed = keys(dataclasses.asdict(load_settings(CONFIG)))
-    assert keys(CONFIG) == schema_keys(SCHEMA) == typed
+def test_every_key_says_what_it_means_and_in_which_unit() -> None:
+    known = config_files.descriptions()
+    assert set(known) == {key for key in keys(CONFIG) if key not in Settings().model_dump() or key in known}
+    assert all(text.endswith(".") for text in known.values())
+    units = {
+        "_deg": "degrees",
+        "_mm": "mm",
+        "_frac": "fraction",
+        "_gib": "GiB",
+        "_pct": "%",
+        "_pp": "percentage points",
+    }
+    for key, text in known.items():
+        assert all(word in text for ending, word in units.items() if key.endswith(ending)), key
 
 
-def test_schema_is_closed_and_described_everywhere() -> None:
-    def check(schema: dict[str, Any]) -> None:
-        if schema.get("type") == "object":
-            assert schema["additionalProperties"] is False
-            assert set(schema["required"]) == set(schema["properties"])
-            for inner in schema["properties"].values():
-                check(inner)
-        else:
-            assert schema["description"]
-
-    check(SCHEMA)
+def test_the_schema_is_closed() -> None:
+    schema = yaml.safe_load(config_files.schema_text())
+    groups = [schema, *schema["$defs"].values()]
+    assert [group["additionalProperties"] for group in groups] == [False] * len(groups)
 
 
 def test_every_key_is_used_by_the_package() -> None:
@@ -77,11 +79,17 @@ def test_every_key_is_used_by_the_package() -> None:
         ({"segment": {"device": "tpu"}}, "device"),
         ({"segment": {"muscles_model": "muscles@latest"}}, "muscles_model"),
         ({"failure_limit": None}, "failure_limit"),
+        ({"quality": {"min_peers": True}}, "quality.min_peers"),
+        ({"levels": {"max_disc_angle_deg": 60}}, "levels.max_disc_angle_deg"),
+        ({"input": ["/data/Jane_Doe"]}, "input"),
+        ({"train": {"start_model": "/data/Jane_Doe"}}, "train.start_model"),
+        ({"segment": {"threads": "Jane_Doe"}}, "segment.threads"),
     ],
 )
-def test_wrong_configurations_name_the_key(change: dict[str, Any], word: str) -> None:
-    with pytest.raises(ConfigError, match=word):
+def test_wrong_configurations_name_the_key_and_not_the_value(change: dict[str, Any], word: str) -> None:
+    with pytest.raises(ConfigError, match=f"configuration, [a-z_.]*{word}: ") as caught:
         load_settings(read_config(None, change))
+    assert "Jane" not in str(caught.value)
 
 
 def test_a_user_file_overrides_single_keys(tmp_path: Path) -> None:
@@ -111,16 +119,18 @@ def test_old_keys_are_taken_with_a_notice(tmp_path: Path, caplog: pytest.LogCapt
     assert not caplog.messages
 
 
-def test_old_keys_of_the_engines_command_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("value", "code"), [("0.3", 0), ("7", 1)])
+def test_old_keys_of_the_engines_command_line(tmp_path: Path, value: str, code: int) -> None:
+    """The engine hands numbers within a group on as text."""
     config = [f"input={tmp_path}", f"out={tmp_path / 'out'}", f"private_dir={tmp_path / 'private'}"]
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--dry-run", "ingest", "--config"]
     done = subprocess.run(
-        [*command, *config, "breaker={max_failed_frac: 7}"],
+        [*command, *config, f"breaker={{max_failed_frac: {value}}}"],
         env=os.environ | {"HOME": str(tmp_path)}, cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == 1
+    assert done.returncode == code
     assert done.stderr.count("breaker is now called failure_limit") == 1
-    assert "failure_limit.max_failed_frac" in done.stdout + done.stderr
+    assert ("failure_limit.max_failed_frac" in done.stdout + done.stderr) == (code == 1)
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "a: [", "just words"])

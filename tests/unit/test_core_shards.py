@@ -195,7 +195,7 @@ def test_a_wrong_model_is_never_a_row(tmp_path: Path, settings: Settings, record
     assert not shard_path(tmp_path, "double", 1).exists()
 
 
-@pytest.mark.parametrize("status", ["failed", "excluded", "upstream_failed"])
+@pytest.mark.parametrize("status", ["failed", "excluded"])
 def test_rows_that_are_not_usable_pass_through(
     tmp_path: Path, settings: Settings, recorder: Recorder, status: str
 ) -> None:

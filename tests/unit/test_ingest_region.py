@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paraspinal.core.vocab import BodyRegion
 from paraspinal.stages.ingest.kinds.region import (
     CODED,
     CODED_AND_TEXT,
@@ -14,6 +13,7 @@ from paraspinal.stages.ingest.kinds.region import (
     MIN_TO_EXCLUDE,
     SERIES_TEXT,
     STUDY_TEXT,
+    BodyRegion,
     Region,
     region_of,
 )

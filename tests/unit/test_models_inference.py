@@ -15,10 +15,10 @@ from paraspinal.models.device import check_device
 from paraspinal.models.evaluation.muscles import MUSCLES_MODEL
 from paraspinal.models.inference import (
     LoadedModel,
+    MuscleSegmenter,
     load_model,
     predict_slices,
     remove_stray_pieces,
-    segment_muscles,
 )
 from paraspinal.models.network import NetworkSpec, build_network
 from paraspinal.models.synthesis.muscles.layout import MUSCLE_CLASSES
@@ -56,7 +56,7 @@ def image() -> sitk.Image:
 
 
 def labels_of(model: LoadedModel, image: sitk.Image) -> np.ndarray:
-    return np.asarray(sitk.GetArrayFromImage(segment_muscles(model, image).label_map))
+    return np.asarray(sitk.GetArrayFromImage(MuscleSegmenter(model).segment(image).label_map))
 
 
 def test_prediction_does_not_depend_on_the_batch(toy: LoadedModel) -> None:
@@ -70,7 +70,7 @@ def test_prediction_does_not_depend_on_the_batch(toy: LoadedModel) -> None:
 def test_label_map_has_the_native_grid(toy: LoadedModel, image: sitk.Image) -> None:
     oblique = sitk.Image(image)
     oblique.SetDirection((0.96, 0.28, 0.0, 0.28, -0.96, 0.0, 0.0, 0.0, -1.0))
-    result = segment_muscles(toy, oblique)
+    result = MuscleSegmenter(toy).segment(oblique)
     assert result.label_map.GetPixelID() == sitk.sitkUInt16
     assert result.label_map.GetSize() == oblique.GetSize()
     assert result.label_map.GetSpacing() == oblique.GetSpacing()
@@ -88,11 +88,11 @@ def test_label_map_has_the_native_grid(toy: LoadedModel, image: sitk.Image) -> N
 
 
 def test_the_way_an_image_is_stored_does_not_matter(toy: LoadedModel, image: sitk.Image) -> None:
-    expected = segment_muscles(toy, image).label_map
+    expected = MuscleSegmenter(toy).segment(image).label_map
     for order, flips in [((0, 1, 2), (True, False, False)), ((1, 0, 2), (False, True, True)), ((2, 0, 1), (True,) * 3)]:
         stored = sitk.Flip(sitk.PermuteAxes(image, order), flips)
         assert stored.GetDirection() != image.GetDirection()
-        found = segment_muscles(toy, stored).label_map
+        found = MuscleSegmenter(toy).segment(stored).label_map
         back = sitk.Resample(found, expected, sitk.Transform(), sitk.sitkNearestNeighbor)
         assert np.array_equal(sitk.GetArrayFromImage(back), sitk.GetArrayFromImage(expected))
 
@@ -122,14 +122,14 @@ def test_scale_and_type_of_the_image_do_not_matter(toy: LoadedModel, image: sitk
 def test_constant_image_is_a_data_error(toy: LoadedModel, value: float) -> None:
     flat = sitk.Image([40, 40, 3], sitk.sitkFloat32) + value
     with pytest.raises(DataError, match="CONSTANT_IMAGE"):
-        segment_muscles(toy, flat)
+        MuscleSegmenter(toy).segment(flat)
 
 
 def test_not_a_number_is_a_data_error(toy: LoadedModel, image: sitk.Image) -> None:
     broken = sitk.Image(image)
     broken[3, 3, 1] = float("nan")
     with pytest.raises(DataError, match="CONSTANT_IMAGE"):
-        segment_muscles(toy, broken)
+        MuscleSegmenter(toy).segment(broken)
 
 
 def test_an_enormous_image_is_a_data_error(
@@ -137,7 +137,7 @@ def test_an_enormous_image_is_a_data_error(
 ) -> None:
     monkeypatch.setattr("paraspinal.models.input.volume.MAX_VOXELS", image.GetNumberOfPixels() - 1)
     with pytest.raises(DataError, match="million voxels"):
-        segment_muscles(toy, image)
+        MuscleSegmenter(toy).segment(image)
 
 
 def test_asking_for_a_missing_gpu_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +209,7 @@ def test_shipped_model_finds_the_muscles_of_a_phantom_on_their_sides() -> None:
     image = sitk.GetImageFromArray(signal[tissue])
     image.SetSpacing((2.0, 2.0, 4.0))
     image.SetOrigin((x[0], y[0], z[0]))
-    result = segment_muscles(model, image)
+    result = MuscleSegmenter(model).segment(image)
     assert result.objection is None
     assert max(result.flip_disagreement.values()) < 0.3
     found = sitk.GetArrayFromImage(result.label_map)

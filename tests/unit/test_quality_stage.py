@@ -93,7 +93,7 @@ def test_a_muscle_of_one_side_alone_has_a_size_and_no_asymmetry(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("status", "light"),
-    [("failed", "red"), ("upstream_failed", "red"), ("excluded", "amber"), ("pending", "amber")],
+    [("failed", "red"), ("excluded", "amber")],
 )
 def test_what_was_not_measured_is_never_green(tmp_path: Path, status: str, light: str) -> None:
     row = scan_row(None, status=status, reason_code="LOCALIZER", detail="three planes")

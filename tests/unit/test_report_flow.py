@@ -41,7 +41,7 @@ def test_every_way_out_has_its_reason(tmp_path: Path) -> None:
     make.scan("p2", 1, "late", status="failed", reason_code="UNEXPECTED_ERROR")
     make.stack("x1", status="excluded", reason_code="LOCALIZER")
     make.stack("x2", status="excluded", reason_code="LOCALIZER")
-    make.stack("x3", status="pending", reason_code=None)
+    make.stack("x3", status="failed", reason_code=None)
     found = flow(read_cohort(make.write()))
     assert _counts(found) == [
         {"LOCALIZER": 2, "no reason recorded": 1},

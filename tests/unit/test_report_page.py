@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from report_factory import CohortFactory, empty_results, rich_results
 
-from paraspinal.core.vocab import LevelScheme, Light, Muscle, Reason, Sequence
+from paraspinal.core.vocab import LevelScheme, Light, Muscle, Sequence
 from paraspinal.stages.report import words
 from paraspinal.stages.report.muscles import Spread
 from paraspinal.stages.report.stage import TEMPLATES, fixed, spread, write_report
@@ -180,7 +180,7 @@ def test_colours_have_enough_contrast(scheme: int) -> None:
 
 def test_every_code_of_the_tables_has_words() -> None:
     for vocabulary, known in (
-        (Reason, words.REASONS), (Muscle, words.MUSCLES), (LevelScheme, words.SCHEMES),
+        (Muscle, words.MUSCLES), (LevelScheme, words.SCHEMES),
         (Sequence, words.SEQUENCES), (Light, words.LIGHTS),
     ):  # fmt: skip
         assert set(known) == set(vocabulary)

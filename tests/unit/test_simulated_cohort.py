@@ -23,7 +23,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     simulate(root, SESSIONS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "ROW_GROUP_ROWS", 20_000)
-        aggregate(root, FailureLimitSettings(0.1, 20))
+        aggregate(root, FailureLimitSettings())
     return root
 
 

@@ -351,13 +351,13 @@ class TestCommand:
         (root / "images").mkdir()
         (root / "p").rename(root / "images" / "p")
         write(root / "images" / "w.nii.gz", np.full(GRID.size[::-1], 50.0, np.float32))
-        write(root / "images" / "f.nii.gz", np.full(GRID.size[::-1], 25.0, np.float32))
+        write(root / "images" / "f.nii.gz", np.full(GRID.size[::-1], 50.0, np.float32))
         scans = [
             filled(
                 SCANS, subject=f"s{i}", session="v", scan_id=f"scan{i}", site="x7", manufacturer="GE", sex="F",
                 field_strength_t=3.0, age_years=61.0, sequence="dixon", fi_reason_code=None,
                 dseg_path=f"images/p/sub-{i:02d}_acq-a_desc-muscles_dseg.nii.gz", water_path="images/w.nii.gz",
-                fat_path="images/f.nii.gz", dixon_water_scale=1.0, dixon_fat_scale=2.0,
+                fat_path="images/f.nii.gz",
             )
             for i in range(2)
         ]  # fmt: skip

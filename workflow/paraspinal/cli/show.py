@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.table import Table
 
+from paraspinal.core.reasons import reason_text
 from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import Sequence
 from paraspinal.stages.ingest.inventory import Overview
 from paraspinal.stages.ingest.reading.header_pass import PassTally
-from paraspinal.stages.report.words import SEQUENCES, reason_text
+from paraspinal.stages.report.words import SEQUENCES
 
 PARTS = {
     "water": "water",

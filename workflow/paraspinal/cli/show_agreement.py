@@ -10,21 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from paraspinal.core.records.tables import Row
-from paraspinal.core.vocab import AgreementReason
+from paraspinal.statistics.reasons import AGREEMENT_REASONS, AgreementReason
 
 Shown: TypeAlias = tuple[str, Callable[[Row], str]]
 """A column: its heading, and what stands in a row."""
 
 ALL = "all"
-REASONS = {
-    AgreementReason.NO_PAIRS: "no row has both values",
-    AgreementReason.TOO_FEW_PAIRS: "fewer than 3 pairs, only the bias is given",
-    AgreementReason.NO_VARIANCE: "values do not vary, no ICC",
-    AgreementReason.ZERO_REFERENCE: "a reference is zero, no percentage error",
-    AgreementReason.ZERO_REFERENCE_MEAN: "the reference mean is zero, name a margin in its unit",
-    AgreementReason.NOT_NUMERIC: "holds words, not compared",
-    AgreementReason.DUPLICATE_COLUMN: "two columns of one name, not compared",
-}
 PIPE_WIDTH = 120
 
 
@@ -52,7 +43,7 @@ def reasons(console: Console, rows: Sequence[Row], by: Sequence[str]) -> None:
     for row in rows:
         if row["stratum_by"] == ALL and row.get("reason_code"):
             name = " ".join([row["measure"], *(_word(row, name) for name in by)]).strip()
-            words = "; ".join(REASONS[AgreementReason(code)] for code in row["reason_code"].split(";"))
+            words = "; ".join(AGREEMENT_REASONS[AgreementReason(code)] for code in row["reason_code"].split(";"))
             console.print(f"note: {name}: {words}", highlight=False, markup=False)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from paraspinal.cohort.asking.why import Decision, Why
+from paraspinal.core.reasons import reason_text
 from paraspinal.core.records.tables import Row
-from paraspinal.stages.report.words import reason_text
 
 SHORT = 12
 """Characters of a digest that people compare."""
@@ -25,8 +25,8 @@ def lines(found: Why) -> Iterator[str]:
     for decision in found.decisions:
         state = _state(decision.status, decision.reason_code, decision.detail)
         yield f"  {decision.stage:<10} {decision.item}: {state}"
-        if decision.hint:
-            yield f"{'':14}what to do: {decision.hint}"
+        if decision.what_to_do:
+            yield f"{'':14}what to do: {decision.what_to_do}"
         if decision.activity_id and said.get(decision.stage) != decision.activity_id:
             said[decision.stage] = decision.activity_id
             yield from _origin(decision)
@@ -47,8 +47,8 @@ def _series(row: Row) -> Iterator[str]:
     slices = f", {row['n_slices']} slices" if row["n_slices"] else ""
     yield f"  stack {row['stack_id']} of series {row['series_id'] or 'unknown'}: {what}{slices}"
     yield f"{'':14}{_state(row['status'], row['reason_code'], row['detail'])}"
-    if row["hint"]:
-        yield f"{'':14}what to do: {row['hint']}"
+    if row["what_to_do"]:
+        yield f"{'':14}what to do: {row['what_to_do']}"
     for name, words in (("sequence", "sequence"), ("body_region", "body region")):
         if row[f"{name}_evidence"]:
             trust = row[f"{name}_confidence"]

@@ -2,6 +2,7 @@
 
 __all__ = [
     "archives",
+    "config_files",
     "errors",
     "files",
     "identity",
@@ -11,6 +12,7 @@ __all__ = [
     "levels",
     "levels_sheet",
     "paths",
+    "reasons",
     "records",
     "settings",
     "sheets",

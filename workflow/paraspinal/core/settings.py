@@ -1,18 +1,19 @@
-"""The configuration, checked against a closed schema and frozen."""
+"""The configuration: every key with its meaning, unit, bounds and default, checked and frozen.
+
+``config/config.yaml`` and the schema for editors are written from here (`make config`).
+"""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-import jsonschema
 import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from paraspinal.core.errors import ConfigError
-from paraspinal.core.paths import DEFAULT_CONFIG, PROJECT, SCHEMAS
+from paraspinal.core.paths import PROJECT
 
 log = logging.getLogger(__name__)
 
@@ -26,105 +27,226 @@ PRIVATE = {
 RENAMED = {"breaker": "failure_limit", "measure.min_ring_ff_frac": "measure.min_subcutaneous_ff"}
 """Keys of version 0.1.0 and their names of today; the old ones go with version 0.2.0."""
 
+_HINT = "config/config.yaml lists every key"
+_MODEL = "[a-z0-9_-]+@[0-9]+[.][0-9]+[.][0-9]+"
+Text = Annotated[str, Field(min_length=1)]
+ModelName = Annotated[str, Field(pattern=f"^{_MODEL}$")]
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
-@dataclass(frozen=True)
-class IngestSettings:
+
+class Group(BaseModel):
+    """Keys that belong together; closed and frozen. Numbers may be text, as the engine's command line gives them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers_are_not_yes_or_no(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("is true or false")
+        return value
+
+
+class IngestSettings(Group):
     """Reading the input."""
 
-    workers: int
-    max_series_files: int
-    max_archive_gib: float
-    people_sheet: str
-    override_sheet: str
-    participants_sheet: str
+    workers: Count = Field(2, description="Processes that read headers (count).")
+    max_series_files: Count = Field(
+        20000, description="A series with more files than this is refused (files); guards against runaway exports."
+    )
+    max_archive_gib: Positive = Field(
+        50,
+        description="A zip or tar of DICOM is read where it lies, but not beyond this size when inflated (GiB); guards "
+        "against bombs.",
+    )
+    people_sheet: str = Field(
+        "",
+        description="Sheet that says whose images they are where headers do not, or are wrong. Tab-separated, with a "
+        "header line: any of path (file or folder below the input, * allowed), patient_id, study_uid, series_uid; then "
+        "person; optionally visit. The first row that fits decides; an empty cell fits all. It names people: keep it "
+        "as private as the images.",
+    )
+    override_sheet: str = Field(
+        "",
+        description="Sheet that corrects what the headers say. Tab-separated, with a header line: id (a stack_id, "
+        "series_id or protocol_id of the inventory), then any of sequence, dixon_part, is_fat_suppressed (yes, no), "
+        "body_region and use (yes, no). An empty cell leaves things as found.",
+    )
+    participants_sheet: str = Field(
+        "",
+        description="Sheet with what is known of people beside their images. Tab-separated, with a header line: person "
+        "(the patient ID, or the person of the people sheet) or subject (their pseudonym); then any of sex (F, M, O), "
+        "age_years at the first visit, height_cm, weight_kg, bmi_kg_m2, centre, and columns of your own. Names of "
+        "people do not belong in them.",
+    )
 
 
-@dataclass(frozen=True)
-class SegmentSettings:
+class SegmentSettings(Group):
     """Running the models."""
 
-    models_folder: str
-    muscles_model: str
-    spine_model: str
-    device: str
-    precision: str
-    threads: int
+    models_folder: Text = Field(
+        "resources",
+        description="Folder with models.tsv (name, version, task, path, sha256, licence, card) and the models it "
+        "names. Relative to the project, or absolute.",
+    )
+    muscles_model: ModelName = Field("muscles@0.2.0", description="Model that outlines the muscles, name@version.")
+    spine_model: ModelName = Field("spine@0.2.0", description="Model that finds the vertebrae, name@version.")
+    device: Literal["cpu", "cuda"] = Field(
+        "cpu", description="cpu or cuda. cuda without a GPU is an error, never a silent run on the CPU."
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="Arithmetic of the convolutions: float32, or bfloat16, which halves the time on a processor or GPU "
+        "that has it and moves some voxels at the rim of a muscle (tolerance: config/README.md).",
+    )
+    threads: Count = Field(
+        2,
+        description="Scans that one segment job works on side by side, one CPU thread each (count). Each takes up to "
+        "1 GiB.",
+    )
 
 
-@dataclass(frozen=True)
-class LevelsSettings:
+class LevelsSettings(Group):
     """Finding levels."""
 
-    max_disc_angle_deg: float
-    max_shift_mm: float
-    levels_sheet: str
+    max_disc_angle_deg: float = Field(
+        15,
+        gt=0,
+        le=45,
+        description="A group of oblique slices belongs to a disc when their normals differ by at most this (degrees).",
+    )
+    max_shift_mm: Positive = Field(
+        5,
+        description="Levels come from a sagittal scan. Where the patient seems to have moved by more than this between "
+        "the two scans (mm), found by matching one image to the other, the levels are flagged.",
+    )
+    levels_sheet: str = Field(
+        "",
+        description="Sheet with levels set by hand, which override the model's. Tab-separated, with a header line: id "
+        "(a stack_id or series_id of the inventory), then lowest (of a spine scan: the name of its lowest vertebra "
+        "above the sacrum), or level, first_slice and last_slice (of a muscle scan: slices counted from 0).",
+    )
 
 
-@dataclass(frozen=True)
-class MeasureSettings:
+class MeasureSettings(Group):
     """Measuring."""
 
-    min_coverage_frac: float
-    min_subcutaneous_ff: float
-    n4: bool
+    min_coverage_frac: Fraction = Field(
+        0.95, description="Least share of a level inside the scan for a volume to be given (fraction, 0 to 1)."
+    )
+    min_subcutaneous_ff: Fraction = Field(
+        0.8,
+        description="Least fat fraction of subcutaneous fat in a sound Dixon pair (fraction); below it a swap or scale "
+        "fault is suspected.",
+    )
+    n4: bool = Field(
+        False,
+        description="Even out the brightness of T1w and T2w images (N4) before fat is read off them: true or false. "
+        "Never done to Dixon.",
+    )
 
 
-@dataclass(frozen=True)
-class QualitySettings:
-    """Judging."""
+class QualitySettings(Group):
+    """Flagging."""
 
-    max_side_ratio: float
-    max_csa_jump_frac: float
-    max_component_frac: float
-    max_robust_z: float
-    min_peers: int
+    max_side_ratio: float = Field(
+        1.5, ge=1, description="Left/right volume ratio beyond this, or below its inverse, is flagged (ratio)."
+    )
+    max_csa_jump_frac: Positive = Field(
+        0.4, description="Change of cross-section between neighbouring slices beyond this is flagged (fraction)."
+    )
+    max_component_frac: Fraction = Field(
+        0.05, description="A second component with more than this share of the volume is flagged (fraction)."
+    )
+    max_robust_z: Positive = Field(
+        3.5,
+        description="A size or fat infiltration this far from the median of comparable scans - same muscle, side, "
+        "level, sequence and sex - is flagged (robust standard deviations).",
+    )
+    min_peers: int = Field(20, ge=3, description="Fewest comparable scans for that (count).")
 
 
-@dataclass(frozen=True)
-class AgreementSettings:
+class AgreementSettings(Group):
     """Margins within which a method counts as equivalent to its reference."""
 
-    margin_size_pct: float
-    margin_dixon_fi_pp: float
-    margin_t1t2_fi_pp: float
+    margin_size_pct: Positive = Field(
+        5,
+        description="Equivalence margin of volumes and cross-sections, and of whatever has no other (% of the "
+        "reference mean).",
+    )
+    margin_dixon_fi_pp: Positive = Field(
+        1, description="Equivalence margin of Dixon fat infiltration (percentage points)."
+    )
+    margin_t1t2_fi_pp: Positive = Field(
+        2, description="Equivalence margin of fat infiltration on T1w and T2w (percentage points)."
+    )
 
 
-@dataclass(frozen=True)
-class TrainSettings:
+class FailureLimitSettings(Group):
+    """When so much fails that the cohort stops."""
+
+    max_failed_frac: Fraction = Field(
+        0.1, description="The cohort stops loudly when more than this share of the items of a stage failed (fraction)."
+    )
+    min_items: Count = Field(20, description="Fewest items in the cohort for that (count).")
+
+
+class TrainSettings(Group):
     """Training a model."""
 
-    cohort_sheet: str
-    label_sheet: str
-    name: str
-    start_model: str
-    synthetic_frac: float
-    steps: int
+    cohort_sheet: str = Field(
+        "",
+        description="What `snakemake train` learns from beside synthesis. Tab-separated, with a header line: image, "
+        "labels, person, centre, role (training, tuning, external), contrast; optionally fat. Empty: the shipped "
+        "models are made again.",
+    )
+    label_sheet: str = Field(
+        "",
+        description="What the values of the label maps mean. Tab-separated, with a header line: value, label (a muscle "
+        "of resources/labels.tsv, or nothing for background). Empty: the values are the codes of that file.",
+    )
+    name: ModelName = Field("ours@1.0.0", description="What to call the model made from the cohort, name@version.")
+    start_model: str = Field(
+        "muscles@0.2.0",
+        pattern=f"^({_MODEL})?$",
+        description="Model to fine-tune, name@version of segment.models_folder or a shipped one; empty: start from "
+        "nothing.",
+    )
+    synthetic_frac: float = Field(
+        0.5, ge=0, lt=1, description="Share of synthetic samples among those learnt from (fraction)."
+    )
+    steps: int = Field(0, ge=0, description="Optimiser steps (count); 0: those of the recipe.")
 
 
-@dataclass(frozen=True)
-class FailureLimitSettings:
-    """When so much fails that the cohort cannot be trusted."""
+class Settings(Group):
+    """Everything a run can be told."""
 
-    max_failed_frac: float
-    min_items: int
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything a run can be told; see ``config/config.yaml`` for units and meaning."""
-
-    input: str
-    out: str
-    private_dir: str
-    shard_size: int
-    ingest: IngestSettings
-    segment: SegmentSettings
-    levels: LevelsSettings
-    measure: MeasureSettings
-    quality: QualitySettings
-    agreement: AgreementSettings
-    failure_limit: FailureLimitSettings
-    train: TrainSettings
+    input: str = Field(
+        "",
+        description="Folder with DICOM (any nesting), a BIDS dataset, or NIfTI images. Its path never enters the "
+        "results.",
+    )
+    out: Text = Field("results", description="Results folder.")
+    private_dir: Text = Field(
+        "~/.paraspinal",
+        description="Folder for what must stay private: the identity key and the index of input files. Outside the "
+        "results; created on first use, readable by you alone. Keep the key: the same key gives the same pseudonyms.",
+    )
+    shard_size: Count = Field(
+        32,
+        description="Sessions (one person, one visit) per shard. One job does one stage of one shard; 1 gives one job "
+        "per session.",
+    )
+    ingest: IngestSettings = IngestSettings()
+    segment: SegmentSettings = SegmentSettings()
+    levels: LevelsSettings = LevelsSettings()
+    measure: MeasureSettings = MeasureSettings()
+    quality: QualitySettings = QualitySettings()
+    agreement: AgreementSettings = AgreementSettings()
+    failure_limit: FailureLimitSettings = FailureLimitSettings()
+    train: TrainSettings = TrainSettings()
 
     @property
     def private_path(self) -> Path:
@@ -144,7 +266,7 @@ class Settings:
     def public(self) -> dict[str, Any]:
         """The configuration as it may stand in the results: without what :meth:`private_paths` names."""
         hidden = {group: dict.fromkeys(names, "(private)") for group, names in PRIVATE.items()}
-        return merge({**asdict(self), "out": "."}, {"input": "(private)", **hidden})
+        return merge({**self.model_dump(), "out": "."}, {"input": "(private)", **hidden})
 
     def private_paths(self) -> dict[str, Any]:
         """Paths that may name people, nested as in the configuration: the input and the user's sheets."""
@@ -154,41 +276,26 @@ class Settings:
         return {"input": self.input, **named}
 
 
-_GROUPS = {
-    "ingest": IngestSettings,
-    "segment": SegmentSettings,
-    "levels": LevelsSettings,
-    "measure": MeasureSettings,
-    "quality": QualitySettings,
-    "agreement": AgreementSettings,
-    "failure_limit": FailureLimitSettings,
-    "train": TrainSettings,
-}
-
-
-@cache
-def _schema() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text(encoding="utf-8"))
-    return found
-
-
 def load_settings(config: dict[str, Any]) -> Settings:
-    """Check a merged configuration and freeze it; relative folders are relative to the working directory of now.
+    """Check a configuration and freeze it; keys it lacks have their defaults, relative folders become absolute.
 
     Keys of the version before are taken under their names of today, with a notice. Raises ConfigError naming the key
-    that is wrong.
+    that is wrong, never its value, which may name people.
     """
-    config = _with_present_names(config)
-    errors = sorted(jsonschema.Draft202012Validator(_schema()).iter_errors(config), key=lambda e: list(e.path))
-    if errors:
-        error = errors[0]
-        where = ".".join(str(p) for p in error.path) or "the top level"
-        raise ConfigError(f"configuration, {where}: {error.message}", hint="config/config.yaml lists every key")
-    sheets = {group: {name: _absolute(config[group][name]) for name in names} for group, names in PRIVATE.items()}
-    found = merge(config, {"out": _absolute(config["out"]), "input": _absolute(config["input"]), **sheets})
-    if not config["private_dir"].startswith("~"):  # somebody's home stays ``~``, for this is written into the results
-        found["private_dir"] = _absolute(config["private_dir"])
-    return Settings(**{k: _GROUPS[k](**v) if k in _GROUPS else v for k, v in found.items()})
+    try:
+        told = Settings.model_validate(_with_present_names(config))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the top level"
+        raise ConfigError(f"configuration, {where}: {_FAULTS.get(first['type'], first['msg'])}", hint=_HINT) from None
+    sheets = {group: {key: _absolute(path) for key, path in told.private_paths()[group].items()} for group in PRIVATE}
+    folders = {"out": _absolute(told.out), "input": _absolute(told.input)}
+    if not told.private_dir.startswith("~"):  # somebody's home stays ``~``, for this is written into the results
+        folders["private_dir"] = _absolute(told.private_dir)
+    return Settings.model_validate(merge(told.model_dump(), {**folders, **sheets}))
+
+
+_FAULTS = {"extra_forbidden": "there is no such key", "model_type": "is not a group of keys and values"}
 
 
 def _with_present_names(config: dict[str, Any]) -> dict[str, Any]:
@@ -219,11 +326,11 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_config(path: Path | None, over: dict[str, Any]) -> dict[str, Any]:
-    """Read the default configuration, a user's file on top, and single values on top of that.
+    """Take the defaults, a user's file on top, and single values on top of that.
 
     Raises ConfigError if the file is missing or is not YAML with keys and values.
     """
-    config: dict[str, Any] = yaml.safe_load(DEFAULT_CONFIG.read_text(encoding="utf-8"))
+    config = Settings().model_dump()
     if path is not None:
         try:
             found = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Closed vocabularies: whatever a table may say is listed here, anything else raises."""
+"""Closed vocabularies that several rooms share: what a table may say is listed, anything else raises."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ class Status(StrEnum):
     WARN = "warn"
     FAILED = "failed"
     EXCLUDED = "excluded"
-    UPSTREAM_FAILED = "upstream_failed"
-    PENDING = "pending"
 
     @property
     def is_usable(self) -> bool:
@@ -22,8 +20,8 @@ class Status(StrEnum):
 
     @property
     def is_failure(self) -> bool:
-        """Whether the item was lost to a fault in it, here or before."""
-        return self in (Status.FAILED, Status.UPSTREAM_FAILED)
+        """Whether the item was lost to a fault in it."""
+        return self is Status.FAILED
 
 
 class Reason(StrEnum):
@@ -71,11 +69,9 @@ class Reason(StrEnum):
     FI_UNIMODAL = "FI_UNIMODAL"
     FI_METHOD_INVALID = "FI_METHOD_INVALID"  # the method is not valid for this muscle: psoas on T1w or T2w
     OUTLIER = "OUTLIER"
-    MODEL_HASH_MISMATCH = "MODEL_HASH_MISMATCH"
     PHI_DETECTED = "PHI_DETECTED"
     EXCLUDED_BY_SHEET = "EXCLUDED_BY_SHEET"  # the user's override sheet says so
     NO_REFERENCE = "NO_REFERENCE"  # there is nothing to compare a label map with
-    UPSTREAM_FAILED = "UPSTREAM_FAILED"
     UNEXPECTED_ERROR = "UNEXPECTED_ERROR"  # a software error met this input; see the log
 
 
@@ -115,24 +111,6 @@ class Plane(StrEnum):
     CORONAL = "coronal"
     OBLIQUE = "oblique"
     UNKNOWN = "unknown"
-
-
-class BodyRegion(StrEnum):
-    """Which part of the body an image shows, by its headers; a region that holds another is named by the larger."""
-
-    LUMBAR = "lumbar"  # thoracolumbar and lumbosacral too
-    THORACIC = "thoracic"
-    CERVICAL = "cervical"
-    WHOLE_SPINE = "whole_spine"  # whole body too
-    ABDOMEN = "abdomen"
-    PELVIS = "pelvis"
-    ELSEWHERE = "elsewhere"  # head, limbs, breast, heart
-    UNSTATED = "unstated"  # nothing, or nothing more than "spine"
-
-    @property
-    def is_lower_trunk(self) -> bool:
-        """Whether the paraspinal muscles between L1 and S1 may be in the image, as far as the headers say."""
-        return self not in (BodyRegion.THORACIC, BodyRegion.CERVICAL, BodyRegion.ELSEWHERE)
 
 
 class Muscle(StrEnum):
@@ -179,42 +157,6 @@ class LevelNumbering(StrEnum):
     ASSUMED = "assumed"
     MANUAL = "manual"
     UNRESOLVED = "unresolved"
-
-
-class TostMethod(StrEnum):
-    """How an equivalence test was made."""
-
-    PARAMETRIC = "parametric"  # paired t
-    BOOTSTRAP = "bootstrap"
-    CONSTANT = "constant"  # all differences are one number: nothing to estimate
-
-
-class AgreementReason(StrEnum):
-    """Why statistics of agreement are null."""
-
-    NO_PAIRS = "NO_PAIRS"
-    TOO_FEW_PAIRS = "TOO_FEW_PAIRS"  # fewer than 3
-    NO_VARIANCE = "NO_VARIANCE"  # every value is the same: no correlation
-    ZERO_REFERENCE = "ZERO_REFERENCE"  # a reference is zero: no percentage error
-    ZERO_REFERENCE_MEAN = "ZERO_REFERENCE_MEAN"  # no margin relative to it
-    NOT_NUMERIC = "NOT_NUMERIC"
-    DUPLICATE_COLUMN = "DUPLICATE_COLUMN"
-
-
-class PairState(StrEnum):
-    """Which of two masks holds a muscle."""
-
-    BOTH_PRESENT = "both_present"
-    REFERENCE_ONLY = "reference_only"
-    PREDICTION_ONLY = "prediction_only"
-    BOTH_ABSENT = "both_absent"
-
-    @classmethod
-    def of(cls, reference: bool, prediction: bool) -> PairState:
-        """Name the state."""
-        if reference:
-            return cls.BOTH_PRESENT if prediction else cls.REFERENCE_ONLY
-        return cls.PREDICTION_ONLY if prediction else cls.BOTH_ABSENT
 
 
 class Light(StrEnum):

@@ -190,11 +190,6 @@ class MuscleSegmenter:
         return probabilities, (first, second)
 
 
-def segment_muscles(model: LoadedModel, image: sitk.Image) -> SegmentationResult:
-    """Segment one image; for many build a :class:`MuscleSegmenter`."""
-    return MuscleSegmenter(model).segment(image)
-
-
 def remove_stray_pieces(classes: npt.NDArray[np.uint8], spacing_mm: tuple[float, float, float], n_classes: int) -> None:
     """Turn stray pieces of every class into background, in place.
 

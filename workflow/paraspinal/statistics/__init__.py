@@ -1,3 +1,3 @@
 """Agreement and equivalence: arithmetic on paired values and on masks, without files or images."""
 
-__all__ = ["agreement", "columns", "margins", "overlap", "strata"]
+__all__ = ["agreement", "columns", "margins", "overlap", "reasons", "strata"]

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paraspinal.core.records.tables import Row
-from paraspinal.core.vocab import AgreementReason
 from paraspinal.statistics.error import error_size
 from paraspinal.statistics.icc import icc_a_1
 from paraspinal.statistics.limits import limits_of_agreement
 from paraspinal.statistics.margins import Margin
+from paraspinal.statistics.reasons import AgreementReason
 from paraspinal.statistics.tost import ALPHA, participant_means, tost
 
 MIN_PAIRS = 3

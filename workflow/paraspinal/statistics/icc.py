@@ -20,7 +20,6 @@ class MeanSquares:
     subjects: float
     raters: float
     error: float
-    within: float
 
     @classmethod
     def of(cls, ratings: NDArray[np.float64]) -> MeanSquares:
@@ -38,20 +37,7 @@ class MeanSquares:
             subjects=subjects / (n - 1),
             raters=raters / (k - 1),
             error=error / ((n - 1) * (k - 1)),
-            within=(raters + error) / (n * (k - 1)),
         )
-
-
-def icc_1_1(ratings: NDArray[np.float64]) -> float:
-    """Compute ICC(1,1): one-way random effects. Shrout and Fleiss 1979, doi 10.1037/0033-2909.86.2.420."""
-    ms = MeanSquares.of(ratings)
-    return (ms.subjects - ms.within) / (ms.subjects + (ms.k - 1) * ms.within)
-
-
-def icc_c_1(ratings: NDArray[np.float64]) -> float:
-    """Compute ICC(C,1), consistency: raters may differ by a constant. The ICC(3,1) of Shrout and Fleiss."""
-    ms = MeanSquares.of(ratings)
-    return (ms.subjects - ms.error) / (ms.subjects + (ms.k - 1) * ms.error)
 
 
 def icc_a_1(ratings: NDArray[np.float64], confidence: float = 0.95) -> tuple[float, Interval]:

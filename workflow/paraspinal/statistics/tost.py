@@ -10,13 +10,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from paraspinal.core.vocab import TostMethod
 from paraspinal.statistics.interval import Interval
+
+
+class TostMethod(StrEnum):
+    """How an equivalence test was made."""
+
+    PARAMETRIC = "parametric"  # paired t
+    BOOTSTRAP = "bootstrap"
+    CONSTANT = "constant"  # all differences are one number: nothing to estimate
+
 
 ALPHA = 0.05
 """Level of each one-sided test; the interval has 1 - 2 alpha."""

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from paraspinal.core.imaging.geometry import Grid
 from paraspinal.core.records.tables import Row
-from paraspinal.core.vocab import Muscle, PairState, Side
+from paraspinal.core.vocab import Muscle, Side
 from paraspinal.statistics import overlap
 from paraspinal.validate.conventions import Codes
+from paraspinal.validate.pair_state import PairState
 
 MuscleSide = tuple[Muscle, Side]
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from paraspinal.core.errors import DataError, InputError
 from paraspinal.core.records.tables import Row
-from paraspinal.core.vocab import PairState, Status
+from paraspinal.core.vocab import Status
 from paraspinal.stages.measure.fat.dixon_ff_ratio_of_sums import METHOD as RATIO_OF_SUMS
 from paraspinal.statistics.columns import agreement_table
 from paraspinal.statistics.margins import Margin
@@ -21,6 +21,7 @@ from paraspinal.validate.compare import WHOLE, MuscleSide, compare, exchanged
 from paraspinal.validate.conventions import Codes
 from paraspinal.validate.figures import bland_altman, dice_by_muscle
 from paraspinal.validate.output import write_tables
+from paraspinal.validate.pair_state import PairState
 from paraspinal.validate.pairing import MaskPair
 from paraspinal.validate.run_tables import KnownScan
 from paraspinal.validate.scans import number_pairs, read_pair

@@ -9,7 +9,7 @@ import pandas as pd
 
 from paraspinal.core.errors import ConfigError, InputError
 from paraspinal.core.records.tables import Row
-from paraspinal.core.vocab import AgreementReason
+from paraspinal.statistics.reasons import AgreementReason
 from paraspinal.statistics.strata import AGE_BANDS_YEARS, BMI_BANDS_KG_M2, band
 from paraspinal.validate.numbers import Numbers
 from paraspinal.validate.table_file import UserTable

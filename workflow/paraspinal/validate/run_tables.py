@@ -22,7 +22,6 @@ class KnownScan:
     names: dict[str, str]
     water: Path | None
     fat: Path | None
-    scales: tuple[float, float]
     levels: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -52,8 +51,7 @@ def _scan(row: Row, results: Path, levels: dict[str, tuple[int, int]]) -> KnownS
     columns |= {name: name for name in ("field_strength_t", "sequence", "sex", "age_years")}
     has_fat = row["sequence"] == Sequence.DIXON.value and row["fi_reason_code"] is None
     water, fat = (results / row[name] if has_fat and row[name] else None for name in ("water_path", "fat_path"))
-    scales = (row["dixon_water_scale"] or 1.0, row["dixon_fat_scale"] or 1.0)
     names = {
         name: f"{row[column]:g}" if isinstance(row[column], float) else row[column] for name, column in columns.items()
     }
-    return KnownScan(row["scan_id"], {k: v for k, v in names.items() if v}, water, fat, scales, levels)
+    return KnownScan(row["scan_id"], {k: v for k, v in names.items() if v}, water, fat, levels)

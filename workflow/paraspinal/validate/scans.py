@@ -83,8 +83,7 @@ def _dixon(pair: MaskPair, scan: KnownScan, grid: Grid) -> tuple[NDArray | None,
     tolerance_mm = SHARE_OF_PIXEL * min(grid.spacing_mm)
     if not all(same_grid(Grid.of(image), grid, tolerance_mm) for image in images):
         return None, None, "Dixon images on another grid than the reference: no fat"
-    scales = (1.0, 1.0) if pair.water or pair.fat else scan.scales
-    arrays = [array_of(image) * scale for image, scale in zip(images, scales, strict=True)]
+    arrays = [array_of(image) for image in images]
     return arrays[0], arrays[1], ""
 
 

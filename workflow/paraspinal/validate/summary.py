@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from paraspinal.core.records.tables import Row
-from paraspinal.core.vocab import PairState
 from paraspinal.statistics.agreement import MIN_SUFFICIENT
 from paraspinal.statistics.strata import parts
 from paraspinal.validate.columns import OVERLAP_MEASURES
+from paraspinal.validate.pair_state import PairState
 
 BY = ("muscle", "side", "level")
 DISTANCES = ("hd95_mm", "assd_mm")

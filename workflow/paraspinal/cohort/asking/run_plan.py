@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def what_if(results: Path, config: Path | None, over: dict[str, Any], models: di
 def _settings(last: Settings, config: Path | None, over: dict[str, Any], models: dict[str, str]) -> Settings:
     """Settings the run would have: those of the last one, or a file, for the same results and the same input."""
     same = {"input": last.input, "out": last.out, "private_dir": last.private_dir, "shard_size": last.shard_size}
-    base = merge(read_config(config, {}), same) if config else asdict(last)
+    base = merge(read_config(config, {}), same) if config else last.model_dump()
     named = {"segment": {f"{role}_model": name for role, name in models.items()}}
     return load_settings(merge(merge(base, over), named))
 

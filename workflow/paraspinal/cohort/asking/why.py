@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from paraspinal.cohort.asking.find import Found, find
-from paraspinal.cohort.asking.hints import hint
 from paraspinal.cohort.running.plan import SHARD_STAGES, stage
 from paraspinal.core.identity import BidsName
+from paraspinal.core.reasons import what_to_do
 from paraspinal.core.records.receipts import Receipt, receipt_path
 from paraspinal.core.records.registry import INVENTORY_PATH, shard_name, shard_path
 from paraspinal.core.records.stage import session_unit
@@ -40,7 +40,7 @@ class Decision:
     status: str
     reason_code: str | None
     detail: str | None
-    hint: str
+    what_to_do: str
     activity_id: str | None
     made_with: dict[str, Any] = field(default_factory=dict)
     """Code, parameters, models, tools and digest of the input of the activity, and how long it took."""
@@ -88,7 +88,7 @@ def why(results: Path, item: str) -> Why:
 
 
 def _series(row: Row) -> Row:
-    return {name: row[name] for name in (*OVERVIEW, *STATE)} | {"hint": hint(row["reason_code"])}
+    return {name: row[name] for name in (*OVERVIEW, *STATE)} | {"what_to_do": what_to_do(row["reason_code"])}
 
 
 def _decisions(results: Path, name: str, path: Path, found: Found) -> list[Decision]:
@@ -108,7 +108,7 @@ def _decision(results: Path, name: str, item: str, row: Row) -> Decision:
     written = receipt.outputs if receipt and made_with else []
     outputs = {artifact.path: artifact.sha256 for artifact in written if token in artifact.path}
     state = {k: row[k] for k in STATE}
-    return Decision(name, item, **state, hint=hint(row["reason_code"]), activity_id=row["activity_id"],
+    return Decision(name, item, **state, what_to_do=what_to_do(row["reason_code"]), activity_id=row["activity_id"],
                     made_with=made_with, outputs=outputs)  # fmt: skip
 
 

@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -84,7 +83,7 @@ def run_workflow(
             console.print("the results are of an earlier version: every visit is computed again", highlight=False)
         # The path of the input may name people: it goes through a private file, not over a command line that is logged.
         config = private_run_file(settings.private_path, results, ".yaml")
-        write_text(config, yaml.safe_dump(asdict(settings)))
+        write_text(config, yaml.safe_dump(settings.model_dump()))
         config.chmod(0o600)
         options = [
             *("--snakefile", str(_snakefile(settings.private_path)), "--configfile", str(config)),

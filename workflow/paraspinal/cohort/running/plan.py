@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,7 @@ def stage_params(name: str, settings: Settings) -> dict[str, Any]:
         parameters = {
             "ingest": {"sheets": _sheet_digests(settings)},
             "aggregate": {
-                **asdict(settings.failure_limit),
+                **settings.failure_limit.model_dump(),
                 "max_robust_z": far.max_robust_z,
                 "min_peers": far.min_peers,
                 "fat_methods": _fat_method_codes(),

@@ -17,7 +17,7 @@ KEYS = (
     Column("session", TEXT, "keyed pseudonym of the visit (BIDS ses)"),
 )
 STATE = (
-    Column("status", TEXT, "ok | warn | failed | excluded | upstream_failed | pending"),
+    Column("status", TEXT, "ok | warn | failed | excluded"),
     Column("reason_code", TEXT, "why the status is not ok; closed list", null_meaning="status is ok"),
     Column("detail", TEXT, "a few words on the reason, free of identifiers", null_meaning="nothing to add"),
 )

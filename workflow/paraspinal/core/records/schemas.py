@@ -105,8 +105,6 @@ _SCAN = (
         "stored value",
         null_meaning="no map",
     ),
-    Column("dixon_water_scale", FLOAT, "factor on the water image", "1", null_meaning="not a Dixon pair"),
-    Column("dixon_fat_scale", FLOAT, "factor on the fat image", "1", null_meaning="not a Dixon pair"),
     Column("subcutaneous_ff", FLOAT, "fat fraction under the skin, fattier half", "1", "", "no pair, or no skin seen"),
     Column("dixon_fat_to_water", FLOAT, "brightness of pure fat over pure water", "1", "", "no pair, or none in view"),
     Column(

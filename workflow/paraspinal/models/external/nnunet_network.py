@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-PLAIN, RESIDUAL = "PlainConvUNet", "ResidualEncoderUNet"
-NORMS = ("InstanceNorm", "BatchNorm")
+RESIDUAL = "ResidualEncoderUNet"
 
 _CONVOLUTION: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
 _TRANSPOSED: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}

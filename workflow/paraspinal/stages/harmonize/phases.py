@@ -3,8 +3,8 @@
 In phase the two add up, opposed they subtract: IP = a W + b F and OP = |a W - b F| (Dixon, Radiology 1984;153:189).
 In a two-point set, where water and fat are made of just these two images, a = b. In sets of more echoes the in-phase
 and opposed-phase images have lost what the water and fat images have not: water decays with T2* (25 ms in muscle: 0.96
-to 0.83 at the usual echo times), and the peaks of fat are never quite in step (0.79 to 0.84, `physics.fat_phasor`), so
-that a / b lies between 1.0 and 1.25, up to 1.4 at late echoes. One real hand with three echoes: 0.91 to 1.14.
+to 0.83 at the usual echo times), and the peaks of fat are never quite in step (0.79 to 0.84, six peaks of Hamilton
+2011), so that a / b lies between 1.0 and 1.25, up to 1.4 at late echoes. One real hand with three echoes: 0.91 to 1.14.
 A factor on the fat image multiplies a / b, whatever the weighting.
 """
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 T1_FAT_MS = (300.0, 400.0)
 """T1 of subcutaneous fat: 343 ms at 1.5 T, 382 ms at 3 T (de Bazelaire et al., Radiology 2004;230:652)."""
 T1_LEAN_MS = 1450.0
@@ -23,12 +21,8 @@ BRIGHTEST_FAT = 10.0
 """Pure fat over pure water in any weighting; heavily T2-weighted turbo spin echoes come nearest to it."""
 DIMMEST_FAT = 0.6
 """And at least: proton-density weighting (1.05) times what a single-peak reconstruction of late echoes leaves of the
-fat signal (0.65, see `fat_phasor`), or lean tissue brightened by a contrast agent."""
-
-FAT_SHIFT_PPM = (-3.80, -3.40, -2.60, -1.94, -0.39, 0.60)
-FAT_SHARE = (0.087, 0.693, 0.128, 0.004, 0.039, 0.048)
-"""Peaks of human fat: shift from water and share of the signal (Hamilton et al., NMR Biomed 2011;24:784)."""
-PROTON_MHZ_PER_T = 42.577
+fat signal (0.65, by the peaks of Hamilton et al., NMR Biomed 2011;24:784), or lean tissue brightened by a contrast
+agent."""
 
 
 def spoiled_echo(t1_ms: float, tr_ms: float, flip_deg: float) -> float:
@@ -54,13 +48,3 @@ def fat_over_water(tr_ms: float | None, flip_deg: float | None) -> tuple[float, 
         for b1 in TRANSMIT
     ]
     return DIMMEST_FAT, min(BRIGHTEST_FAT, max(ratios) * DENSITY_RATIO * COIL_RATIO)
-
-
-def fat_phasor(te_ms: float, field_t: float) -> complex:
-    """Sum of the fat peaks at an echo time, relative to all in phase: what a two-point Dixon set sees of the fat.
-
-    At the usual in-phase and opposed-phase times its magnitude is 0.79 to 0.84, at later ones (3.45 and 5.75 ms at
-    3 T) 0.63 to 0.64.
-    """
-    cycles = np.asarray(FAT_SHIFT_PPM) * PROTON_MHZ_PER_T * field_t * te_ms * 1e-3
-    return complex(np.sum(np.asarray(FAT_SHARE) * np.exp(2j * np.pi * cycles)) / np.sum(FAT_SHARE))

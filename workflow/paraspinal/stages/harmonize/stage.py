@@ -145,7 +145,6 @@ def _checked(scan: Row, found: DixonSet, work: Work) -> Row:
         if map_frac is not None:
             return scan
         return _warned(scan, Reason.DIXON_INCOMPLETE, _absence(absent, found))
-    scan["dixon_water_scale"] = scan["dixon_fat_scale"] = 1.0  # rescale slopes are already applied to the images
     pair = Pair(
         images[DixonPart.WATER],
         images[DixonPart.FAT],

@@ -10,7 +10,8 @@ from typing import TypeVar
 from paraspinal.core.errors import ConfigError
 from paraspinal.core.settings import Settings
 from paraspinal.core.sheets import SHORT_ID, Cells, read_sheet
-from paraspinal.core.vocab import BodyRegion, DixonPart, Sequence
+from paraspinal.core.vocab import DixonPart, Sequence
+from paraspinal.stages.ingest.kinds.region import BodyRegion
 
 PEOPLE, OVERRIDE = "people sheet", "override sheet"
 CONDITIONS = ("path", "patient_id", "study_uid", "series_uid")

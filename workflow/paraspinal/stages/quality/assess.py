@@ -39,9 +39,7 @@ _LIGHT_OF_STATUS = {
     Status.OK: Light.GREEN,
     Status.WARN: Light.AMBER,
     Status.FAILED: Light.RED,
-    Status.UPSTREAM_FAILED: Light.RED,
     Status.EXCLUDED: Light.AMBER,
-    Status.PENDING: Light.AMBER,
 }
 """What was not measured is never green."""
 

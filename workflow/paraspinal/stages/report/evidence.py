@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-import yaml
 
+from paraspinal.core.config_files import descriptions
 from paraspinal.core.errors import ModelError
 from paraspinal.core.files import sha256_file
-from paraspinal.core.paths import PROJECT, SCHEMAS
+from paraspinal.core.paths import PROJECT
 from paraspinal.core.records.environments import versions_in
 from paraspinal.core.records.manifest import read_manifest
 from paraspinal.core.records.receipts import ACTIVITIES
@@ -114,9 +114,7 @@ def _card(name: str, sha256: str, folder: Path) -> tuple[ModelCard | None, str]:
 
 
 def _parameters(used: dict[str, Any]) -> Iterator[Parameter]:
-    """Parameters with what the schema says of the setting of that name, in whatever group it stands."""
-    schema = yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text(encoding="utf-8"))
-    groups = schema["properties"].values()
-    meanings = {k: v.get("description", "") for group in groups for k, v in group.get("properties", {}).items()}
+    """Parameters with what the setting of that name means, in whatever group it stands."""
+    meanings = {key.rpartition(".")[2]: text for key, text in descriptions().items()}
     for key, value in used.items():
         yield Parameter(key, str(value), meanings.get(key.split(".", 1)[1], ""))

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from paraspinal.core.reasons import reason_text
 from paraspinal.core.vocab import Light
 from paraspinal.stages.report.data import Cohort, plain
-from paraspinal.stages.report.words import LIGHTS, SEQUENCES, reason_text
+from paraspinal.stages.report.words import LIGHTS, SEQUENCES
 
 
 @dataclass(frozen=True)

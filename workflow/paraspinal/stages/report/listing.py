@@ -11,11 +11,12 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from paraspinal.core.reasons import reason_text
 from paraspinal.core.records.tables import Row
 from paraspinal.core.vocab import Light, Muscle, Sequence
 from paraspinal.stages.report.data import SCAN_KEY, Cohort, groups, plain, records
 from paraspinal.stages.report.flow import is_measured
-from paraspinal.stages.report.words import LIGHTS, MUSCLES, SEQUENCES, level_name, level_order, reason_text
+from paraspinal.stages.report.words import LIGHTS, MUSCLES, SEQUENCES, level_name, level_order
 
 MAX_PICTURES = 60
 MAX_PICTURE_BYTES = 15_000_000

@@ -10,6 +10,7 @@ from collections.abc import Sequence as Sequences
 
 import pandas as pd
 
+from paraspinal.core.reasons import reason_text
 from paraspinal.core.records.schemas import METRICS
 from paraspinal.core.records.tables import Column, Row
 from paraspinal.core.vocab import Light, Sequence
@@ -17,7 +18,7 @@ from paraspinal.stages.report.data import SCAN_KEY, Cohort, records, sizes
 from paraspinal.stages.report.evidence import Evidence, Model
 from paraspinal.stages.report.flow import Flow, People, Share, Step, light_counts, people
 from paraspinal.stages.report.prose import Grid, Section, counted, joined, shares_text
-from paraspinal.stages.report.words import SCHEMES, reason_text
+from paraspinal.stages.report.words import SCHEMES
 
 SIZES = tuple(c for c in METRICS.columns if c.unit in ("mm2", "mm3", "%") or c.name.startswith("rcsa_"))
 """Columns of the metrics table that are sizes; whichever hold a value are defined in the text."""

@@ -51,11 +51,6 @@ class Visit:
     day: int | None = None
     conflict: str = ""
 
-    @property
-    def is_parted(self) -> bool:
-        """Whether the files are one person's, and not of several persons mingled in one series."""
-        return bool(self.person)
-
 
 def stated(text: object) -> str:
     """Give back what a header states, stripped; nothing for a placeholder such as ANON, N/A, 000 or XXX."""

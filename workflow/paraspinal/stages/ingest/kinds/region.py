@@ -7,9 +7,28 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 
-from paraspinal.core.vocab import BodyRegion
 from paraspinal.stages.ingest.reading.record import Values
+
+
+class BodyRegion(StrEnum):
+    """Which part of the body an image shows, by its headers; a region that holds another is named by the larger."""
+
+    LUMBAR = "lumbar"  # thoracolumbar and lumbosacral too
+    THORACIC = "thoracic"
+    CERVICAL = "cervical"
+    WHOLE_SPINE = "whole_spine"  # whole body too
+    ABDOMEN = "abdomen"
+    PELVIS = "pelvis"
+    ELSEWHERE = "elsewhere"  # head, limbs, breast, heart
+    UNSTATED = "unstated"  # nothing, or nothing more than "spine"
+
+    @property
+    def is_lower_trunk(self) -> bool:
+        """Whether the paraspinal muscles between L1 and S1 may be in the image, as far as the headers say."""
+        return self not in (BodyRegion.THORACIC, BodyRegion.CERVICAL, BodyRegion.ELSEWHERE)
+
 
 CODED, CODED_AND_TEXT, SERIES_TEXT, STUDY_TEXT, CONTRADICTED = 0.9, 0.95, 0.7, 0.6, 0.4
 """Confidence in a region by what it rests on; contradicted: code and text, or two words of the text, disagree."""

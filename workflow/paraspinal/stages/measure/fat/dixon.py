@@ -25,17 +25,9 @@ def stored_pair(scan: Scan) -> Pair | None:
     return None if water is None or fat is None else (water, fat)
 
 
-def scaled_pair(scan: Scan) -> Pair | None:
-    """Read water and fat on one scale; None if one of them is not on the grid of the label map."""
-    pair = scan.once(stored_pair)
-    scales = (scan.row["dixon_water_scale"], scan.row["dixon_fat_scale"])
-    factors = [np.float32(1.0 if scale is None else scale) for scale in scales]
-    return None if pair is None else (pair[0] * factors[0], pair[1] * factors[1])
-
-
 def read_pair(scan: Scan, by: Callable[[NDArray, NDArray], FatReading]) -> FatReading | Reason:
     """Read the pair of a scan by a function of water and fat."""
-    pair = scan.once(scaled_pair)
+    pair = scan.once(stored_pair)
     return Reason.DIXON_GRID_MISMATCH if pair is None else by(*pair)
 
 
