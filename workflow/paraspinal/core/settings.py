@@ -52,30 +52,31 @@ class Group(BaseModel):
 class IngestSettings(Group):
     """Reading the input."""
 
-    workers: Count = Field(2, description="Processes that read headers (count).")
+    workers: Count = Field(default=2, description="Processes that read headers (count).")
     max_series_files: Count = Field(
-        20000, description="A series with more files than this is refused (files); guards against runaway exports."
+        default=20000,
+        description="A series with more files than this is refused (files); guards against runaway exports.",
     )
     max_archive_gib: Positive = Field(
-        50,
+        default=50,
         description="A zip or tar of DICOM is read where it lies, but not beyond this size when inflated (GiB); guards "
         "against bombs.",
     )
     people_sheet: str = Field(
-        "",
+        default="",
         description="Sheet that says whose images they are where headers do not, or are wrong. Tab-separated, with a "
         "header line: any of path (file or folder below the input, * allowed), patient_id, study_uid, series_uid; then "
         "person; optionally visit. The first row that fits decides; an empty cell fits all. It names people: keep it "
         "as private as the images.",
     )
     override_sheet: str = Field(
-        "",
+        default="",
         description="Sheet that corrects what the headers say. Tab-separated, with a header line: id (a stack_id, "
         "series_id or protocol_id of the inventory), then any of sequence, dixon_part, is_fat_suppressed (yes, no), "
         "body_region and use (yes, no). An empty cell leaves things as found.",
     )
     participants_sheet: str = Field(
-        "",
+        default="",
         description="Sheet with what is known of people beside their images. Tab-separated, with a header line: person "
         "(the patient ID, or the person of the people sheet) or subject (their pseudonym); then any of sex (F, M, O), "
         "age_years at the first visit, height_cm, weight_kg, bmi_kg_m2, centre, and columns of your own. Names of "
@@ -87,22 +88,24 @@ class SegmentSettings(Group):
     """Running the models."""
 
     models_folder: Text = Field(
-        "resources",
+        default="resources",
         description="Folder with models.tsv (name, version, task, path, sha256, licence, card) and the models it "
         "names. Relative to the project, or absolute.",
     )
-    muscles_model: ModelName = Field("muscles@0.2.0", description="Model that outlines the muscles, name@version.")
-    spine_model: ModelName = Field("spine@0.2.0", description="Model that finds the vertebrae, name@version.")
+    muscles_model: ModelName = Field(
+        default="muscles@0.2.0", description="Model that outlines the muscles, name@version."
+    )
+    spine_model: ModelName = Field(default="spine@0.2.0", description="Model that finds the vertebrae, name@version.")
     device: Literal["cpu", "cuda"] = Field(
-        "cpu", description="cpu or cuda. cuda without a GPU is an error, never a silent run on the CPU."
+        default="cpu", description="cpu or cuda. cuda without a GPU is an error, never a silent run on the CPU."
     )
     precision: Literal["float32", "bfloat16"] = Field(
-        "float32",
+        default="float32",
         description="Arithmetic of the convolutions: float32, or bfloat16, which halves the time on a processor or GPU "
         "that has it and moves some voxels at the rim of a muscle (tolerance: config/README.md).",
     )
     threads: Count = Field(
-        2,
+        default=2,
         description="Scans that one segment job works on side by side, one CPU thread each (count). Each takes up to "
         "1 GiB.",
     )
@@ -112,18 +115,18 @@ class LevelsSettings(Group):
     """Finding levels."""
 
     max_disc_angle_deg: float = Field(
-        15,
+        default=15,
         gt=0,
         le=45,
         description="A group of oblique slices belongs to a disc when their normals differ by at most this (degrees).",
     )
     max_shift_mm: Positive = Field(
-        5,
+        default=5,
         description="Levels come from a sagittal scan. Where the patient seems to have moved by more than this between "
         "the two scans (mm), found by matching one image to the other, the levels are flagged.",
     )
     levels_sheet: str = Field(
-        "",
+        default="",
         description="Sheet with levels set by hand, which override the model's. Tab-separated, with a header line: id "
         "(a stack_id or series_id of the inventory), then lowest (of a spine scan: the name of its lowest vertebra "
         "above the sacrum), or level, first_slice and last_slice (of a muscle scan: slices counted from 0).",
@@ -134,15 +137,15 @@ class MeasureSettings(Group):
     """Measuring."""
 
     min_coverage_frac: Fraction = Field(
-        0.95, description="Least share of a level inside the scan for a volume to be given (fraction, 0 to 1)."
+        default=0.95, description="Least share of a level inside the scan for a volume to be given (fraction, 0 to 1)."
     )
     min_subcutaneous_ff: Fraction = Field(
-        0.8,
+        default=0.8,
         description="Least fat fraction of subcutaneous fat in a sound Dixon pair (fraction); below it a swap or scale "
         "fault is suspected.",
     )
     n4: bool = Field(
-        False,
+        default=False,
         description="Even out the brightness of T1w and T2w images (N4) before fat is read off them: true or false. "
         "Never done to Dixon.",
     )
@@ -152,35 +155,36 @@ class QualitySettings(Group):
     """Flagging."""
 
     max_side_ratio: float = Field(
-        1.5, ge=1, description="Left/right volume ratio beyond this, or below its inverse, is flagged (ratio)."
+        default=1.5, ge=1, description="Left/right volume ratio beyond this, or below its inverse, is flagged (ratio)."
     )
     max_csa_jump_frac: Positive = Field(
-        0.4, description="Change of cross-section between neighbouring slices beyond this is flagged (fraction)."
+        default=0.4,
+        description="Change of cross-section between neighbouring slices beyond this is flagged (fraction).",
     )
     max_component_frac: Fraction = Field(
-        0.05, description="A second component with more than this share of the volume is flagged (fraction)."
+        default=0.05, description="A second component with more than this share of the volume is flagged (fraction)."
     )
     max_robust_z: Positive = Field(
-        3.5,
+        default=3.5,
         description="A size or fat infiltration this far from the median of comparable scans - same muscle, side, "
         "level, sequence and sex - is flagged (robust standard deviations).",
     )
-    min_peers: int = Field(20, ge=3, description="Fewest comparable scans for that (count).")
+    min_peers: int = Field(default=20, ge=3, description="Fewest comparable scans for that (count).")
 
 
 class AgreementSettings(Group):
     """Margins within which a method counts as equivalent to its reference."""
 
     margin_size_pct: Positive = Field(
-        5,
+        default=5,
         description="Equivalence margin of volumes and cross-sections, and of whatever has no other (% of the "
         "reference mean).",
     )
     margin_dixon_fi_pp: Positive = Field(
-        1, description="Equivalence margin of Dixon fat infiltration (percentage points)."
+        default=1, description="Equivalence margin of Dixon fat infiltration (percentage points)."
     )
     margin_t1t2_fi_pp: Positive = Field(
-        2, description="Equivalence margin of fat infiltration on T1w and T2w (percentage points)."
+        default=2, description="Equivalence margin of fat infiltration on T1w and T2w (percentage points)."
     )
 
 
@@ -188,54 +192,57 @@ class FailureLimitSettings(Group):
     """When so much fails that the cohort stops."""
 
     max_failed_frac: Fraction = Field(
-        0.1, description="The cohort stops loudly when more than this share of the items of a stage failed (fraction)."
+        default=0.1,
+        description="The cohort stops loudly when more than this share of the items of a stage failed (fraction).",
     )
-    min_items: Count = Field(20, description="Fewest items in the cohort for that (count).")
+    min_items: Count = Field(default=20, description="Fewest items in the cohort for that (count).")
 
 
 class TrainSettings(Group):
     """Training a model."""
 
     cohort_sheet: str = Field(
-        "",
+        default="",
         description="What `snakemake train` learns from beside synthesis. Tab-separated, with a header line: image, "
         "labels, person, centre, role (training, tuning, external), contrast; optionally fat. Empty: the shipped "
         "models are made again.",
     )
     label_sheet: str = Field(
-        "",
+        default="",
         description="What the values of the label maps mean. Tab-separated, with a header line: value, label (a muscle "
         "of resources/labels.tsv, or nothing for background). Empty: the values are the codes of that file.",
     )
-    name: ModelName = Field("ours@1.0.0", description="What to call the model made from the cohort, name@version.")
+    name: ModelName = Field(
+        default="ours@1.0.0", description="What to call the model made from the cohort, name@version."
+    )
     start_model: str = Field(
-        "muscles@0.2.0",
+        default="muscles@0.2.0",
         pattern=f"^({_MODEL})?$",
         description="Model to fine-tune, name@version of segment.models_folder or a shipped one; empty: start from "
         "nothing.",
     )
     synthetic_frac: float = Field(
-        0.5, ge=0, lt=1, description="Share of synthetic samples among those learnt from (fraction)."
+        default=0.5, ge=0, lt=1, description="Share of synthetic samples among those learnt from (fraction)."
     )
-    steps: int = Field(0, ge=0, description="Optimiser steps (count); 0: those of the recipe.")
+    steps: int = Field(default=0, ge=0, description="Optimiser steps (count); 0: those of the recipe.")
 
 
 class Settings(Group):
     """Everything a run can be told."""
 
     input: str = Field(
-        "",
+        default="",
         description="Folder with DICOM (any nesting), a BIDS dataset, or NIfTI images. Its path never enters the "
         "results.",
     )
-    out: Text = Field("results", description="Results folder.")
+    out: Text = Field(default="results", description="Results folder.")
     private_dir: Text = Field(
-        "~/.paraspinal",
+        default="~/.paraspinal",
         description="Folder for what must stay private: the identity key and the index of input files. Outside the "
         "results; created on first use, readable by you alone. Keep the key: the same key gives the same pseudonyms.",
     )
     shard_size: Count = Field(
-        32,
+        default=32,
         description="Sessions (one person, one visit) per shard. One job does one stage of one shard; 1 gives one job "
         "per session.",
     )

@@ -21,7 +21,7 @@ from paraspinal.validate.pairing import BANDED, STRATA, MaskPair
 from paraspinal.validate.run_tables import KnownScan
 
 BANDS = {"age_years": ("age_band", AGE_BANDS_YEARS), "bmi_kg_m2": ("bmi_band", BMI_BANDS_KG_M2)}
-UNKNOWN_SCAN = KnownScan("", {}, None, None, (1.0, 1.0))
+UNKNOWN_SCAN = KnownScan("", {}, None, None)
 
 
 def number_pairs(pairs: list[MaskPair], known: dict[Path, KnownScan]) -> Iterator[tuple[Row, MaskPair, KnownScan]]:
