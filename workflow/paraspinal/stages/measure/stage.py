@@ -110,7 +110,7 @@ STAGE = Stage(
     key=LEVELS_SHARD.key,
     uses=(
         *("role", "sequence", "is_fat_suppressed", "image_path", "image_sha256s", "water_path", "fat_path"),
-        *("fat_fraction_path", "fat_fraction_scale", "dixon_water_scale", "dixon_fat_scale", "fi_reason_code"),
+        *("fat_fraction_path", "fat_fraction_scale", "fi_reason_code"),
         *("dseg_path", "dseg_sha256", "model_sha256", "model_labels", "label_disagreement", "slabs"),
         *("level_source", "level_numbering", "lstv_suspected", "level_model_sha256"),
     ),
