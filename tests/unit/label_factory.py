@@ -19,7 +19,7 @@ class NinthMuscle(StrEnum):
     ROTATORES = "rotatores"
 
 
-NINTH_CODE = 5141
+NINTH_CODE = max(labels.muscle_labels().values()) + 1
 
 
 @contextmanager
@@ -35,10 +35,13 @@ def nine_labels(folder: Path) -> Iterator[None]:
         for cached in (labels.all_labels, labels.muscle_labels, labels.label_by_name):
             cached.cache_clear()
 
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(labels, "RESOURCES", folder)
-        patched.setattr(labels, "Muscle", muscle)
+    n_labels = len(labels.muscle_labels())
+    try:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(labels, "RESOURCES", folder)
+            patched.setattr(labels, "Muscle", muscle)
+            forget()
+            assert len(labels.muscle_labels()) == n_labels + 1
+            yield
+    finally:
         forget()
-        assert len(labels.muscle_labels()) == 9
-        yield
-    forget()
