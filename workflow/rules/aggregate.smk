@@ -4,10 +4,7 @@ rule aggregate:
     input:
         inventory=after_ingest(lambda: INVENTORY_PATH),
         facts=after_ingest(lambda: SHEET_FACTS_PATH),
-        convert=after_ingest(lambda: shard_tables("convert", Path())),
-        levels=after_ingest(lambda: shard_tables("levels", Path())),
-        measure=after_ingest(lambda: shard_tables("measure", Path())),
-        quality=after_ingest(lambda: shard_tables("quality", Path())),
+        tables=after_ingest(every_table),
     output:
         inventory="tables/inventory.parquet",
         scans="tables/scans.parquet",
@@ -17,7 +14,9 @@ rule aggregate:
         quality="tables/quality.parquet",
         participants="tables/participants.parquet",
         covariates="tables/covariates.parquet",
+        activities="tables/activities.parquet",
         dictionary="tables/dictionary.json",
+        manifest="tables/manifest.json",
     log:
         "logs/aggregate.log",
     benchmark:

@@ -9,11 +9,14 @@ rule report:
         quality="tables/quality.parquet",
         participants="tables/participants.parquet",
         covariates="tables/covariates.parquet",
+        activities="tables/activities.parquet",
         dictionary="tables/dictionary.json",
+        manifest="tables/manifest.json",
     output:
         page="report/index.html",
         methods="report/methods.md",
         claim="report/claim-2024.md",
+        manifest="report/manifest.json",
     log:
         "logs/report.log",
     benchmark:
