@@ -64,7 +64,7 @@ class Evidence:
     """One stage of one shard as it stands in the results.
 
     Artifacts are known by size and time, with ``must_hash`` by their content, and not looked at where it is None.
-    ``is_sealed`` tells of a stage whether its table of this shard is as it was written.
+    ``is_readable`` tells of a table of this shard whether it is as it was written, and of this version.
     """
 
     seen: list[Row] | None = None
@@ -79,15 +79,15 @@ class Evidence:
         settings: Settings,
         shard: int,
         must_hash: bool | None,
-        is_sealed: Callable[[str], bool],
+        is_readable: Callable[[Source], bool],
     ) -> None:
         self._stage, self._results, self._settings, self._shard = stage, results, settings, shard
-        self._sources, self._must_hash, self._is_sealed = sources(stage.name), must_hash, is_sealed
+        self._sources, self._must_hash, self._is_readable = sources(stage.name), must_hash, is_readable
 
     @cached_property
     def is_finished(self) -> bool:
         """Whether table and units of the shard are there and as they were written."""
-        return self._is_sealed(self._stage.name)
+        return self._is_readable(Source(self._stage.name, self._stage.makes))
 
     def unseen(self, members: set[Session]) -> set[Session]:
         """Of the sessions of the shard those of which the stages before have nothing yet."""
@@ -197,7 +197,7 @@ class Evidence:
         """The tables it reads that are there and as they were written, up to the first that is not."""
         found = []
         for source in self._sources:
-            if not self._is_sealed(source.stage):
+            if not self._is_readable(source):
                 break
             found.append(source)
         return found

@@ -13,10 +13,9 @@ from paraspinal.core.errors import InputError
 from paraspinal.core.identity import BidsName
 from paraspinal.core.records.registry import INVENTORY_PATH, Registry, Session
 from paraspinal.core.records.schemas import HARMONIZE
-from paraspinal.core.records.seals import is_sealed
 from paraspinal.core.records.stage import session_unit
 from paraspinal.core.records.tables import Row
-from paraspinal.core.records.views import read_rows
+from paraspinal.core.records.views import is_readable, read_rows
 
 N_NEAR = 3
 NAMES = ("stack_id", "series_id", "protocol_id", "subject", "session")
@@ -87,7 +86,7 @@ class _Scan:
 
 def _scans(results: Path, shard: int, session: Session) -> dict[str, _Scan]:
     """The scans of a visit with what they are made of and what was made of them, by the furthest stage that is done."""
-    done = [source for source in scan_sources() if is_sealed(results, source.stage, shard)]
+    done = [source for source in scan_sources() if is_readable(results, source, shard)]
     names = [name for source in done for name in source.table.names if name.endswith("_path")]
     found: dict[str, _Scan] = {}
     for row in read_rows(results, done, shard, (*HARMONIZE.key, "stack_ids", *names)) if done else []:

@@ -17,8 +17,8 @@ from paraspinal.cohort.asking.evidence import FOLLOWS, LEFT, UNFINISHED, Evidenc
 from paraspinal.cohort.running.plan import SHARD_STAGES, stage
 from paraspinal.core.records.receipts import Activity
 from paraspinal.core.records.registry import Registry, Session
-from paraspinal.core.records.seals import is_sealed
 from paraspinal.core.records.tables import Row
+from paraspinal.core.records.views import is_readable
 from paraspinal.core.settings import Settings
 
 
@@ -62,8 +62,8 @@ def forecast(
         members.setdefault(shard, set()).add(session)
     for shard in seen or members:
         look = must_hash if with_artifacts else None
-        sealed = cache(partial(is_sealed, results, shard=shard))  # several stages read the same table
-        road = [Evidence(stage(name), results, settings, shard, look, sealed) for name in SHARD_STAGES]
+        readable = cache(partial(is_readable, results, shard=shard))  # several stages read the same table
+        road = [Evidence(stage(name), results, settings, shard, look, readable) for name in SHARD_STAGES]
         road[0].seen = seen[shard] if seen else None
         _follow(shard, road, recipes, members.get(shard, set()), found)
     return found

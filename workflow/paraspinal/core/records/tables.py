@@ -91,6 +91,10 @@ class Table:
         rows: list[Row] = self.read_arrow(path).to_pylist()
         return rows
 
+    def fits(self, path: Path) -> bool:
+        """Whether a file was written under this schema; opens its footer only."""
+        return bool(pq.read_schema(path).equals(self.schema))
+
     def read_arrow(self, path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         """Read all or some columns, dotted names into structs; raises DamagedError as `read` does."""
         try:

@@ -69,6 +69,12 @@ def read_view(results: Path, sources: Sequence[Source], shard: int, columns: Seq
     return pa.table({name: found[name] for name in order})
 
 
+def is_readable(results: Path, source: Source, shard: int) -> bool:
+    """Whether a table is there, as its stage left it, and of this version's schema."""
+    path = shard_path(results, source.stage, shard)
+    return is_sealed(results, source.stage, shard) and source.table.fits(path)
+
+
 def _read(results: Path, source: Source, shard: int, columns: Sequence[str]) -> pa.Table:
     """The key and some columns of one stage's table."""
     if not is_sealed(results, source.stage, shard):
