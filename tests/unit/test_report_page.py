@@ -184,7 +184,6 @@ def test_every_code_of_the_tables_has_words() -> None:
         (Sequence, words.SEQUENCES), (Light, words.LIGHTS),
     ):  # fmt: skip
         assert set(known) == set(vocabulary)
-    assert words.reason_text(None) == "no reason recorded"
     order = words.level_order()
     assert order.index("L4") < order.index("L4_L5") < order.index("L5") < order.index("L5_S1") < order.index("L1_L5")
 
