@@ -44,7 +44,8 @@ def test_both_files_a_user_may_start_are_linted(snakefile: str) -> None:
 
 
 def test_ci_runs_the_checks() -> None:
-    assert "make check" in (PROJECT / ".ci" / "run").read_text().splitlines()
+    lines = (PROJECT / ".ci" / "run").read_text().splitlines()
+    assert any(line.split(" || ")[0] == "make check" for line in lines)
 
 
 def test_the_workflow_catalog_is_told_the_truth() -> None:

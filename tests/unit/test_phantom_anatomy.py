@@ -8,9 +8,9 @@ import pytest
 from paraspinal.core.labels import all_labels, disc_labels, muscle_labels, vertebra_labels
 from paraspinal.core.vocab import Muscle, Side
 from paraspinal.phantom.anatomy import Anatomy, AnatomyParameters, Tissue, sample_parameters
-from paraspinal.phantom.parameters import PHANTOM_MUSCLES, per_muscle
+from paraspinal.phantom.parameters import PHANTOM_MUSCLES, per_muscle, phantom_labels
 
-CODES = {(muscle, side): muscle_labels()[muscle, side] for muscle in PHANTOM_MUSCLES for side in Side}
+CODES = phantom_labels()
 SMOOTH = AnatomyParameters(deformation_mm=0.0)
 
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from paraspinal.core.labels import muscle_labels
-from paraspinal.phantom.parameters import AnatomyParameters
+from paraspinal.phantom.parameters import AnatomyParameters, phantom_labels
 from paraspinal.phantom.shapes import Floats, noise
 
 STREAK_CONTRAST = 1.5
@@ -38,7 +37,7 @@ class FatField:
         points, label = samples()
         score = self._score(points)
         self._offset: dict[int, np.float32] = {}
-        for (muscle, side), code in muscle_labels().items():
+        for (muscle, side), code in phantom_labels().items():
             own = score[label == code]
             self._offset[code] = np.float32(self._solve(own, p.intramuscular_fat_frac[muscle, side]))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from paraspinal.core.labels import muscle_labels
 from paraspinal.core.vocab import Muscle, Side
 
 MuscleValues = Mapping[tuple[Muscle, Side], float]
@@ -24,6 +25,11 @@ _NORMAL_FAT_FRAC = {
 """Typical mean intramuscular fat fraction of a healthy adult."""
 PHANTOM_MUSCLES = tuple(_NORMAL_FAT_FRAC)
 """The muscles the phantom has; the registry may know more."""
+
+
+def phantom_labels() -> dict[tuple[Muscle, Side], int]:
+    """Map the muscles of the phantom to their label codes."""
+    return {key: code for key, code in muscle_labels().items() if key[0] in PHANTOM_MUSCLES}
 
 
 def per_muscle(values: Mapping[Muscle, float] | float) -> dict[tuple[Muscle, Side], float]:

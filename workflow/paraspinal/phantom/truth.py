@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from paraspinal.core.labels import muscle_labels
 from paraspinal.core.vocab import LevelScheme
 from paraspinal.phantom.anatomy import Anatomy
+from paraspinal.phantom.parameters import phantom_labels
 
 TRUTH_STEP_MM = 1.0
 """Spacing of the counting grid; an area of 500 mm2 is then known to about 0.5 %."""
@@ -61,7 +61,7 @@ def axial_sums(anatomy: Anatomy, z_mm: float, step_mm: float = TRUTH_STEP_MM) ->
     cell = step_mm**2
     return {
         code: (float((label == code).sum()) * cell, float(fat[label == code].sum(dtype=np.float64)) * cell)
-        for code in muscle_labels().values()
+        for code in phantom_labels().values()
     }
 
 
@@ -80,7 +80,7 @@ def truth(anatomy: Anatomy, step_mm: float = TRUTH_STEP_MM) -> pd.DataFrame:
         layers = [
             axial_sums(anatomy, span.low_mm + (k + 0.5) * height / n, step_mm) for k in range(n)
         ] if is_slab else [middle]  # fmt: skip
-        for (muscle, side), code in muscle_labels().items():
+        for (muscle, side), code in phantom_labels().items():
             area = float(np.mean([layer[code][0] for layer in layers]))
             fat = float(np.mean([layer[code][1] for layer in layers]))
             rows.append(
