@@ -88,6 +88,12 @@ def test_people_who_came_since_are_not_done(results: Path, has_notes: bool) -> N
     assert {(one.done, one.total) for one in status(results)} == {(SESSIONS, SESSIONS + 10)}
 
 
+def test_a_table_without_receipts_is_not_done(results: Path) -> None:
+    note_path(results, "segment", 2).unlink()
+    units_path(results, "segment", 2).unlink()
+    assert of(status(results), "segment").done == SESSIONS - 8
+
+
 @pytest.mark.parametrize("has_notes", [True, False])
 def test_a_visit_of_which_a_stage_left_nothing_is_done_for_those_that_follow(results: Path, has_notes: bool) -> None:
     """A visit without a usable scan has no rows after harmonize, and no receipts."""

@@ -122,5 +122,6 @@ def _counted(results: Path, stage: str, shard: int) -> Progress:
     with pq.ParquetFile(path) as file:
         rows = file.read(["subject", "session", "status", "reason_code"], use_threads=False).to_pylist()
     left = {session_unit((row["subject"], row["session"])) for row in rows}
-    done = {session_of(unit) for unit in pq.read_table(units, columns=["unit"])["unit"].to_pylist()}
+    names = pq.read_table(units, columns=["unit"])["unit"].to_pylist() if units.exists() else []
+    done = {session_of(unit) for unit in names}
     return Progress(1, 1, states_of(rows), mark_of(path), len(done), len(left))
