@@ -34,7 +34,9 @@ EDITS: dict[str, Edit] = {
     ),
     "a docstring": (VOCABULARY, "Closed vocabularies", "Closed vocabularies, all of them"),
     "a word of the report": (
-        ("workflow/paraspinal/stages/report/words.py",), "light", "lamp"
+        ("workflow/paraspinal/stages/report/methods.py",),
+        "All measurements were made automatically.",
+        "All measurements were automatic.",
     ),
     "how L5 is decided": (
         ("workflow/paraspinal/vertebrae/junction.py", "workflow/paraspinal/models/spine_junction.py"),
@@ -42,7 +44,7 @@ EDITS: dict[str, Edit] = {
     ),
     "the gate of a fat method": (
         ("workflow/paraspinal/stages/measure/fat/brightness.py", "workflow/paraspinal/stages/measure/fat_t1t2.py"),
-        "MIN_ASHMAN_D = 2", "MIN_ASHMAN_D = 2.5",
+        "MIN_ASHMAN_D = 2.0", "MIN_ASHMAN_D = 2.5",
     ),
     "a helper that only ingest calls": (
         ("workflow/paraspinal/core/identity.py",), "SUBJECT_LENGTH = 12", "SUBJECT_LENGTH = 12\nNEVER_USED = 1"
