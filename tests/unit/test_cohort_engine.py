@@ -14,10 +14,10 @@ from paraspinal.core.interpreter import PACKAGES
 
 
 def test_folders_that_are_not_text_are_refused(tmp_path: Path) -> None:
-    for name in ("out", "private_dir"):
-        settings = settings_for(tmp_path, **{name: str(tmp_path) + "/\udcff"})
-        with pytest.raises(ConfigError, match=f"{name}: the name of the folder is not UTF-8"):
-            engine._check_names(settings)
+    for name in ("input", "out", "private_dir"):
+        with pytest.raises(ConfigError, match=f"{name}: the name is not UTF-8") as refused:
+            settings_for(tmp_path, **{name: str(tmp_path) + "/\udcff"})
+        assert str(tmp_path) not in str(refused.value)
 
 
 def test_a_checkout_in_braces_is_used_by_another_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ import json
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -84,7 +83,7 @@ def test_another_key_is_named_as_the_cause(tmp_path: Path) -> None:
     begin_run(settings)
     remember_key(settings)
     check_key(settings)
-    other = replace(settings, private_dir=str(tmp_path / "other"))
+    other = settings.model_copy(update={"private_dir": str(tmp_path / "other")})
     with pytest.raises(IdentityError, match="another identity key"):
         check_key(other)
     assert Identity.load(settings.private_path).key_id not in (tmp_path / "private" / "identity.key").read_text()

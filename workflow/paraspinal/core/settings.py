@@ -302,7 +302,11 @@ def load_settings(config: dict[str, Any]) -> Settings:
     return Settings.model_validate(merge(told.model_dump(), {**folders, **sheets}))
 
 
-_FAULTS = {"extra_forbidden": "there is no such key", "model_type": "is not a group of keys and values"}
+_FAULTS = {
+    "extra_forbidden": "there is no such key",
+    "model_type": "is not a group of keys and values",
+    "string_unicode": "the name is not UTF-8, and tables, logs and the engine hold nothing else: name another",
+}
 
 
 def _with_present_names(config: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What a run would compute under other settings, with other models or new input, and why; computes and writes nothing.
 
-The forecast goes down the road as the run would. A unit of work is computed when the recipe of its stage, or the rows
+The forecast goes down the workflow as the run would. A unit of work is computed when the recipe of its stage, or the rows
 it reads, differ from those of its receipt. What a stage will write is not known before it has run: where the rows a
 unit reads are made again they may come out the same, and then it is reused. Such units are counted apart.
 """
@@ -63,15 +63,15 @@ def forecast(
     for shard in seen or members:
         look = must_hash if with_artifacts else None
         readable = cache(partial(is_readable, results, shard=shard))  # several stages read the same table
-        road = [Evidence(stage(name), results, settings, shard, look, readable) for name in SHARD_STAGES]
-        road[0].seen = seen[shard] if seen else None
-        _follow(shard, road, recipes, members.get(shard, set()), found)
+        stages = [Evidence(stage(name), results, settings, shard, look, readable) for name in SHARD_STAGES]
+        stages[0].seen = seen[shard] if seen else None
+        _follow(shard, stages, recipes, members.get(shard, set()), found)
     return found
 
 
 def _follow(
     shard: int,
-    road: list[Evidence],
+    stages: list[Evidence],
     recipes: Mapping[str, Activity],
     members: set[Session],
     found: list[Forecast],
@@ -80,7 +80,7 @@ def _follow(
     made: dict[str, bool] = {}
     unseen: set[Session] = set()
     is_running = False
-    for evidence, total in zip(road, found, strict=True):
+    for evidence, total in zip(stages, found, strict=True):
         unseen = unseen | evidence.unseen(members)
         units = [unit for unit in evidence.units(recipes[total.stage], made) if not unit.sessions & unseen]
         done_before = evidence.known_units(unseen)

@@ -62,7 +62,6 @@ def run_workflow(
     another user, names the engine cannot pass on. Raises the error of the first job that failed or was killed, or
     WorkflowError.
     """
-    _check_names(settings)
     _check_input(settings)
     load_sheets(settings)
     load_levels_sheet(settings.levels.levels_sheet)
@@ -153,15 +152,6 @@ def _environment(settings: Settings, lock: int) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if name != "OLDPWD"}
     ours = {"PWD": settings.out, LOCK_VARIABLE: str(lock)}
     return {**inherited, **for_children(), **caches(settings.private_path), **ours}
-
-
-def _check_names(settings: Settings) -> None:
-    """Refuse folders whose names are not text: tables, logs and the engine's own records hold nothing else."""
-    for name in ("out", "private_dir"):
-        try:
-            getattr(settings, name).encode()
-        except UnicodeEncodeError:
-            raise ConfigError(f"{name}: the name of the folder is not UTF-8", hint="name another folder") from None
 
 
 def _snakefile(private: Path) -> Path:
