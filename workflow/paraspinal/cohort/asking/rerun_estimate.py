@@ -1,8 +1,9 @@
 """What a run would compute under other settings, with other models or new input, and why; computes and writes nothing.
 
-The forecast goes down the workflow as the run would. A unit of work is computed when the recipe of its stage, or the rows
-it reads, differ from those of its receipt. What a stage will write is not known before it has run: where the rows a
-unit reads are made again they may come out the same, and then it is reused. Such units are counted apart.
+The forecast follows the stages as the run would. A unit of work is computed when the recipe of its stage, or the rows
+it reads, differ from those of its receipt, or when a file it wrote is gone or damaged. What a stage will write is not
+known before it has run: where the rows a unit reads are made again they may come out the same, and then it is reused.
+Such units are counted apart.
 """
 
 from __future__ import annotations
