@@ -204,7 +204,8 @@ def _link(source: str, target: str) -> None:
 def _ingested(source: Path, results: Path) -> None:
     """What a look at the input leaves of a cohort."""
     shutil.copytree(source / "registry", _clean(results) / "registry")
-    shutil.copytree(source / "shards" / "ingest", results / "shards" / "ingest")
+    for name in ("shards", "receipts"):
+        shutil.copytree(source / name / "ingest", results / name / "ingest")
     _stand_in(results, source, [])
 
 
