@@ -102,7 +102,7 @@ def require_current(results: Path, settings: Settings) -> None:
         for shard, reason in stage.shards.items():
             raise ResultsError(
                 f"{stage.stage}, shard {shard}, was not made as this run would make it: {reason}",
-                hint="the engine's own records do not show it; type: paraspinal run --out on these results",
+                hint="the engine's own records do not show it; type: paraspinal run INPUT --out OUT",
             )
 
 
@@ -112,7 +112,7 @@ def notices(settings: Settings) -> list[str]:
     if not Registry.read(results).shards:
         return []
     return [
-        f"{name} is due ({reason}): where the engine does not see it, type: paraspinal run --out on these results"
+        f"{name} is due ({reason}): where the engine leaves it out, type: paraspinal run INPUT --out OUT"
         for name, reason in due(results, settings, forecast(results, settings, with_artifacts=False)).reasons.items()
     ]
 
