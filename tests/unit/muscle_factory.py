@@ -33,3 +33,16 @@ def small_bank(n_slices: int = 9) -> AtlasBank:
     y, x = np.meshgrid(axis, axis, indexing="ij")
     fields = [with_pairs(np.clip(discs(x, y) - 0.3 * k, -MAX_DISTANCE_MM, MAX_DISTANCE_MM)) for k in range(n_slices)]
     return AtlasBank(np.stack(fields).astype(np.float32), (axis[0], axis[0]), slice_mm=3.0)
+
+
+def boxes(x_mm: np.ndarray, y_mm: np.ndarray) -> np.ndarray:
+    """Make two muscles of the left side (10, H, W) that touch at x = 9, with everything else far away."""
+
+    def box(first: float, end: float) -> np.ndarray:
+        outside = [first - x_mm, x_mm - end, np.abs(y_mm) - 19.0]
+        beyond = np.sqrt(sum(np.maximum(d, 0.0) ** 2 for d in outside))
+        return np.where(beyond > 0, beyond, np.maximum.reduce(outside))
+
+    fields = np.full((10, *x_mm.shape), MAX_DISTANCE_MM, dtype=np.float32)
+    fields[0], fields[2], fields[8] = box(-21.0, 9.0), box(9.0, 59.0), box(-21.0, 59.0)
+    return fields

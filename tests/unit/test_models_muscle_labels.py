@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from muscle_factory import boxes
 from scipy import ndimage
 
+from paraspinal.models.synthesis.augmentation import Geometry
 from paraspinal.models.synthesis.muscles.atlas_bank import (
     ATLAS_FILE,
     PAIR_GAP_MM,
     AtlasBank,
     closed,
     load_atlas_bank,
-    signed_distance,
 )
-from paraspinal.models.synthesis.muscles.changes import MuscleChanges, border_distance, change_muscles, draw_changes
+from paraspinal.models.synthesis.muscles.atlas_person import atlas_muscles, atlas_shape, draw_atlas_person
+from paraspinal.models.synthesis.muscles.changes import MuscleChanges, border_distance, change_muscles
 from paraspinal.models.synthesis.muscles.layout import ERECTOR, MULTIFIDUS
+from paraspinal.models.synthesis.muscles.outlines import OUTLINE_FILE, load_outlines
 from paraspinal.models.training.recipes import data_folder
 
 N_SAMPLES = 500
@@ -63,26 +66,18 @@ def test_five_hundred_samples_have_no_crack_and_no_more_pieces_than_the_atlas(at
     x, y = grid()
     own = [atlas.sample(atlas.slice(i), x, y) for i in range(0, len(atlas.distances_mm), 2)]
     of_atlas = np.mean([pieces(fields, side) > 1 for fields in own for side in (0, 1)])
+    geometry = Geometry(x, y, is_mirrored=False)
+    outlines = load_outlines(DATA) if DATA and (DATA / OUTLINE_FILE).exists() else None
     rng = np.random.default_rng(3)
     cracks, are_broken = [], []
     for _ in range(N_SAMPLES):
-        shape = atlas.shape(atlas.draw(rng))
-        fields = atlas.sample(shape, x, y)
-        muscles = change_muscles(fields, draw_changes(rng), y, shape.height_frac)
+        draw = draw_atlas_person(rng, atlas, outlines)
+        shape = atlas_shape(draw, atlas, outlines)
+        fields, muscles = atlas.sample(shape, x, y), atlas_muscles(draw, shape, atlas, geometry)
         cracks += [crack_mm2(muscles, fields, side) for side in (0, 1)]
         are_broken += [pieces(muscles, side) > 1 for side in (0, 1)]
     assert max(cracks) <= MOST_CRACK_MM2
     assert np.mean(are_broken) <= of_atlas
-
-
-def boxes() -> np.ndarray:
-    """Make two muscles of the left side that touch at x = 9, with everything else far away."""
-    x, y = grid()
-    fields = np.full((10, *x.shape), 60.0, dtype=np.float32)
-    fields[0] = signed_distance((x > -21) & (x < 9) & (abs(y) < 19), PIXEL_MM)
-    fields[2] = signed_distance((x > 9) & (x < 59) & (abs(y) < 19), PIXEL_MM)
-    fields[8] = signed_distance((x > -21) & (x < 59) & (abs(y) < 19), PIXEL_MM)
-    return fields
 
 
 @pytest.mark.parametrize("shift_mm", [-40.0, -4.0, 0.0, 4.0, 20.0])
@@ -91,7 +86,7 @@ def test_wherever_the_border_moves_nothing_is_left_of_the_old_one(shift_mm: floa
     """Beyond the middle of either muscle as well: the distance to the border grows all the way."""
     x, y = grid()
     border = np.array([[shift_mm, 0.0, 0.0], [0.0, 0.0, 0.0]])
-    changed = change_muscles(boxes(), MuscleChanges(np.full(8, offset_mm), border, 0.0), y, 0.0)
+    changed = change_muscles(boxes(x, y), MuscleChanges(np.full(8, offset_mm), border, 0.0), y, 0.0)
     inside = (x > -17) & (x < 55) & (abs(y) < 15)
     multifidus, erector = changed[0] < 0, changed[2] < 0
     assert (multifidus ^ erector)[inside].all()
@@ -99,10 +94,10 @@ def test_wherever_the_border_moves_nothing_is_left_of_the_old_one(shift_mm: floa
 
 
 def test_each_muscle_keeps_its_own_offset_at_its_own_outline() -> None:
-    _, y = grid()
+    x, y = grid()
     offsets = np.zeros(8)
     offsets[2] = 4.0
-    changed = change_muscles(boxes(), MuscleChanges(offsets, np.zeros((2, 3)), 0.0), y, 0.0)
+    changed = change_muscles(boxes(x, y), MuscleChanges(offsets, np.zeros((2, 3)), 0.0), y, 0.0)
     areas = [np.count_nonzero(changed[i] < 0) * PIXEL_MM**2 for i in (0, 2)]
     assert areas[0] == pytest.approx(30 * 38, rel=0.05)
     assert areas[1] == pytest.approx(46 * 30, rel=0.05)
@@ -110,7 +105,7 @@ def test_each_muscle_keeps_its_own_offset_at_its_own_outline() -> None:
 
 def test_the_distance_to_the_border_is_that_of_the_other_muscle() -> None:
     x, y = grid()
-    fields = boxes()
+    fields = boxes(x, y)
     inside = (x > -21) & (x < 59) & (abs(y) < 9)
     np.testing.assert_allclose(border_distance(fields[0], fields[2])[inside], (x - 9.0)[inside], atol=1e-4)
 

@@ -11,9 +11,18 @@ import pytest
 import torch
 
 from paraspinal.core.errors import ModelError
+from paraspinal.core.version import version
 from paraspinal.models.network import NetworkSpec, build_network
 from paraspinal.models.training.checkpoint import load_tensors, read_checkpoint, save_tensors
-from paraspinal.models.training.loop import SamplePool, Schedule, draw_sample, train, train_phases
+from paraspinal.models.training.loop import (
+    CHECKPOINT_NAME,
+    HALF_WAY_NAME,
+    SamplePool,
+    Schedule,
+    draw_sample,
+    train,
+    train_phases,
+)
 from paraspinal.models.training.losses import HEATMAP_WEIGHT, heatmap_loss, segmentation_loss
 from paraspinal.models.training.recipes import Recipe
 from paraspinal.models.training.task import Sample
@@ -160,6 +169,39 @@ def test_segmentation_loss_of_known_predictions() -> None:
     assert float(segmentation_loss(perfect, classes)) == pytest.approx(0.0, abs=1e-6)
     # Undecided everywhere: entropy ln 2; Dice (2 * 1 + 1) / (2 + 2 + 1).
     assert float(segmentation_loss(torch.zeros(1, 2, 2, 2), classes)) == pytest.approx(math.log(2) + 1 - 0.6)
+
+
+def test_the_loss_of_shares_is_least_where_prediction_and_truth_are_equal() -> None:
+    shares = torch.tensor([0.7, 0.3]).view(1, 2, 1, 1).expand(1, 2, 4, 4)
+    right, rounded, undecided = (
+        segmentation_loss(torch.log(torch.tensor(p)).view(1, 2, 1, 1).expand(1, 2, 4, 4), shares.half())
+        for p in ([0.7, 0.3], [0.97, 0.03], [0.5, 0.5])
+    )
+    # The entropy of the truth itself is left, the Dice is 1.
+    assert float(right) == pytest.approx(-(0.7 * math.log(0.7) + 0.3 * math.log(0.3)), abs=2e-3)
+    assert right < undecided < rounded
+
+
+def test_hard_shares_cost_what_classes_do() -> None:
+    classes = torch.tensor([[[0, 1], [1, 0]]])
+    shares = torch.nn.functional.one_hot(classes, 2).permute(0, 3, 1, 2).half()
+    perfect = 50.0 * shares.float()
+    assert float(segmentation_loss(perfect, shares)) == pytest.approx(
+        float(segmentation_loss(perfect, classes)), abs=1e-6
+    )
+
+
+def test_weights_of_half_the_steps_are_kept(tmp_path: Path) -> None:
+    train(Squares(), 12, tmp_path / "whole", 3, schedule=SCHEDULE, spec=SPEC)
+    train(Squares(), 12, tmp_path / "half", 3, schedule=SCHEDULE, spec=SPEC, stop_after=6)
+    half = tmp_path / "whole" / HALF_WAY_NAME
+    assert read_checkpoint(half).description["step"] == 6
+    assert half.read_bytes() == (tmp_path / "half" / CHECKPOINT_NAME).read_bytes()
+
+
+def test_a_checkpoint_names_the_code_it_was_made_with(tmp_path: Path) -> None:
+    path = train(Squares(), 12, tmp_path, 3, schedule=SCHEDULE, spec=SPEC, stop_after=1)
+    assert read_checkpoint(path).description["code"] == version()
 
 
 def test_heatmap_loss_of_known_predictions() -> None:

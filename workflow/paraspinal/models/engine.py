@@ -17,6 +17,7 @@ from paraspinal.models.external.external import load_foreign
 from paraspinal.models.external.external_card import kind_of
 from paraspinal.models.external.nnunet import NnUNetSegmenter
 from paraspinal.models.inference import MuscleSegmenter, SegmentationResult, load_model
+from paraspinal.models.input.muscle_input import Convention
 from paraspinal.models.registry import find
 
 
@@ -58,9 +59,11 @@ def load_muscles(
     threads: int = 1,
     resources: Path = RESOURCES,
     precision: str = "float32",
+    convention: Convention | None = None,
 ) -> Segmenter:
     """Load any registered muscles model, verified, ready to segment; models of others compute in float32.
 
+    ``convention`` says which fat belongs to the outlines, for models whose card lists conventions.
     Raises ModelError for one that is unknown, altered, meant for another task or does not fit its card.
     """
     entry = find(identifier, resources)
@@ -68,7 +71,9 @@ def load_muscles(
         raise ModelError(f"{identifier} outlines no muscles", hint="name a model whose task is muscles")
     kind = kind_of(read_card(entry.card))
     if kind == "paraspinal":
-        return MuscleSegmenter(load_model(identifier, device, threads, resources, precision))
+        return MuscleSegmenter(load_model(identifier, device, threads, resources, precision), convention)
+    if convention is not None:
+        raise ModelError(f"{identifier} outlines by its own convention", hint="ask for none")
     model = load_foreign(identifier, device, threads, resources)
     if kind == "nnunet":
         return NnUNetSegmenter(model)

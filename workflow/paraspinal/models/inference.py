@@ -23,7 +23,7 @@ from paraspinal.core.vocab import Reason
 from paraspinal.models.card import ModelCard, check_order, read_card
 from paraspinal.models.device import check_device, on_device, put_weights
 from paraspinal.models.input.batches import Batcher
-from paraspinal.models.input.normalise import input_channels
+from paraspinal.models.input.muscle_input import Convention, MuscleInput, neighbour_step
 from paraspinal.models.input.volume import MIN_IN_PLANE_PIXELS, require_anatomy
 from paraspinal.models.input.windows import Window, body_window
 from paraspinal.models.network import NetworkSpec, UNet, build_network
@@ -138,8 +138,22 @@ def _forward(model: LoadedModel, inputs: Array) -> tuple[Array, Array]:
 class MuscleSegmenter:
     """Segments the paraspinal muscles of axial images; build once, use for many scans."""
 
-    def __init__(self, model: LoadedModel) -> None:
+    def __init__(self, model: LoadedModel, convention: Convention | None = None) -> None:
+        """``convention`` says which fat belongs to the outlines; by default lean, where the model knows several.
+
+        Raises ModelError for a convention asked of a model that knows but its own, and for a network with another
+        number of inputs than its card describes.
+        """
         self.model = model
+        self._shown = MuscleInput.from_card(model.card.input)
+        if model.network.spec.n_inputs != self._shown.n_channels:
+            raise ModelError(f"the network of {model.identifier} takes other inputs than its card says")
+        if convention is not None and not self._shown.has_convention:
+            raise ModelError(
+                f"{model.identifier} does not know the convention {convention.value!r}",
+                hint="ask for none: it outlines by the one it was taught",
+            )
+        self._convention = convention or Convention.LEAN
         self._swap = _swap_sides(model.card.class_names)
         self._codes = np.array(model.card.codes, dtype=np.uint16)
 
@@ -152,7 +166,8 @@ class MuscleSegmenter:
         grid = _plan(image)
         slices = grid.to_slices(image)
         window = body_window(slices)
-        inputs = np.stack([input_channels(s) for s in slices[(slice(None), *window)]])
+        step = neighbour_step(grid.spacing_mm[0])
+        inputs = self._shown.inputs(slices[(slice(None), *window)], range(len(slices)), step, self._convention)
         probabilities, both = self._predict_both_ways(inputs)
         sigma = SMOOTHING_SD_MM / grid.spacing_mm[0]
         probabilities = ndimage.gaussian_filter1d(probabilities, sigma, axis=0, mode="nearest", truncate=3.0)

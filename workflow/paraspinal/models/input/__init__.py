@@ -1,3 +1,3 @@
 """What a network sees: canonical slices of an image, normalised, and exactly the way back."""
 
-__all__ = ["batches", "normalise", "spine_input", "volume", "windows"]
+__all__ = ["batches", "muscle_input", "normalise", "spine_input", "volume", "windows"]

@@ -22,6 +22,7 @@ from paraspinal.core.paths import RESOURCES
 from paraspinal.models.card import Accuracy, ModelCard, check_order, read_card
 from paraspinal.models.engine import load_muscles
 from paraspinal.models.external.external_card import kind_of
+from paraspinal.models.input.muscle_input import MuscleInput
 from paraspinal.models.network import NetworkSpec
 from paraspinal.models.own_cohort.cases import LabelledImage, ReadyCase, make_ready, read_case
 from paraspinal.models.own_cohort.evaluate import Score, score_image, summarise
@@ -30,7 +31,7 @@ from paraspinal.models.own_cohort.task import CohortTask
 from paraspinal.models.registry import ModelEntry, known_models, resolve
 from paraspinal.models.synthesis.muscles.atlas_bank import ATLAS_FILE
 from paraspinal.models.synthesis.muscles.layout import MUSCLE_CLASSES
-from paraspinal.models.synthesis.muscles.task import MuscleTask
+from paraspinal.models.synthesis.muscles.task import ONE_SLICE, MuscleTask
 from paraspinal.models.training.checkpoint import load_tensors
 from paraspinal.models.training.loop import Schedule, train_phases
 from paraspinal.models.training.muscles_card import muscles_card
@@ -143,6 +144,8 @@ def _start(plan: CohortPlan) -> tuple[NetworkSpec | None, dict[str, Tensor] | No
     if kind_of(card) != "paraspinal":
         raise ModelError(f"{plan.start} was made by another framework", hint="fine-tune it there and add it again")
     check_order(card, MUSCLE_CLASSES, ())
+    if MuscleInput.from_card(card.input) != ONE_SLICE:
+        raise ModelError(f"{plan.start} takes more than one slice", hint="fine-tune a model that takes one at a time")
     return NetworkSpec.from_json(card.network), load_tensors(entry.weights)[0]
 
 

@@ -74,8 +74,13 @@ class Scene(Protocol):
     """A slice of anatomy that can be rendered with any intensities."""
 
     @property
-    def labels(self) -> npt.NDArray[np.int64]:
-        """Class index of every pixel (H, W)."""
+    def shares(self) -> Image:
+        """Share of every pixel that each class fills (L, H, W), background first; they add up to 1."""
+        ...
+
+    @property
+    def depth_mm(self) -> Image:
+        """Depth of every pixel (H, W) below the skin of the back, 0 outside."""
         ...
 
     def render(self, values: Values) -> Image:
@@ -88,17 +93,22 @@ class ThickScene:
     """A slice that shares its signal with its neighbours; the outlines are those of its middle."""
 
     middle: Scene
-    neighbours: tuple[Scene, Scene]
+    neighbours: tuple[Scene, ...]
 
     @property
-    def labels(self) -> npt.NDArray[np.int64]:
-        """Classes (H, W) of the middle of the slice."""
-        return self.middle.labels
+    def shares(self) -> Image:
+        """Shares (L, H, W) of the middle of the slice."""
+        return self.middle.shares
+
+    @property
+    def depth_mm(self) -> Image:
+        """Depth (H, W) of the middle of the slice."""
+        return self.middle.depth_mm
 
     def render(self, values: Values) -> Image:
-        """Mix the middle half and half with the two neighbours."""
-        below, above = (scene.render(values) for scene in self.neighbours)
-        return np.asarray(0.5 * self.middle.render(values) + 0.25 * (below + above), dtype=np.float32)
+        """Mix the middle half and half with the mean of its neighbours."""
+        beside = np.mean([scene.render(values) for scene in self.neighbours], axis=0)
+        return np.asarray(0.5 * self.middle.render(values) + 0.5 * beside, dtype=np.float32)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,11 @@ class Ingredient(StrEnum):
     GHOSTING = "ghosting"  # shifted copies of the image, as breathing makes
     LOW_RESOLUTION = "low_resolution"  # coarse along one direction
     SWAP = "swap"  # water and fat exchanged in a part of the slice
+    OUTLINES = "outlines"  # shapes of multifidus and erector that people drew at L4/5
+    CAUDAL = "caudal"  # the erector thins to a wing towards the sacrum; slices from below the atlas
+    FAT_LAYERS = "fat_layers"  # fat where lean muscle has withdrawn, and beside the spinous process
+    DEEP_BORDER = "deep_border"  # quadratus against the erector, small muscles and processes in front of it
+    COIL_RIM = "coil_rim"  # a bright rim near the surface coil
 
 
 Ingredients = frozenset[Ingredient]

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from paraspinal.core.errors import ModelError
+from paraspinal.core.version import version
 from paraspinal.models.device import check_device
 from paraspinal.models.network import NetworkSpec, UNet, build_network, has_fast_bfloat16
 from paraspinal.models.training.checkpoint import Checkpoint, read_checkpoint, tensors_digest, write_checkpoint
@@ -31,6 +32,10 @@ from paraspinal.models.training.task import Sample, Task
 
 LOG = logging.getLogger(__name__)
 CHECKPOINT_NAME = "checkpoint.safetensors"
+HALF_WAY_NAME = "half-way.safetensors"
+"""A checkpoint after half of the steps, kept for comparison: weights of the end are not better on every image."""
+
+LOG_EVERY_STEPS = 50
 
 SAMPLE_STREAM, BATCH_STREAM = 0, 1  # independent random streams below one seed
 
@@ -70,7 +75,7 @@ class SamplePool:
         self._samples: dict[int, Sample] = {}
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return inputs (N,C,H,W) float32, classes (N,H,W) int64 and heatmaps (N,K,H,W) float32 of a step."""
+        """Return inputs (N,C,H,W) float32, classes (N,H,W) or shares (N,L,H,W), and heatmaps (N,K,H,W) of a step."""
         first = step * self._schedule.fresh_per_step
         window = range(first, first + self._schedule.pool_size)
         for index in [i for i in self._samples if i < first]:
@@ -173,8 +178,10 @@ def train(
     try:
         while run.step < end:
             losses.append(run.advance(pool.batch(run.step)))
+            if run.step == schedule.steps // 2:
+                write_checkpoint(out_folder / HALF_WAY_NAME, run.snapshot(task))
             now = time.monotonic()
-            if len(losses) == 100:
+            if len(losses) == LOG_EVERY_STEPS:
                 rate = (now - logged_at) / (run.step - logged_step)
                 LOG.info("step %d loss %.4f %.3f s/step", run.step, float(np.mean(losses)), rate)
                 logged_at, logged_step, losses = now, run.step, []
@@ -258,6 +265,7 @@ class _Run:
             "schedule": asdict(self.schedule),
             **self.origin,
             "step": self.step,
+            "code": version(),
             "precision": "bfloat16 autocast" if self.use_bfloat16 else "float32",
         }
         return Checkpoint(self.network.state_dict(), self.average, optimiser, description)

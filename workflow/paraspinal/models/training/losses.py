@@ -29,7 +29,10 @@ def segmentation_loss(logits: Tensor, classes: Tensor) -> Tensor:
 
     ``logits`` (N, L, H, W) float32, ``classes`` (N, H, W) int64. A target below zero stands for several classes (see
     `any_of`): the pixel then has to belong to any of them, and is left out of the Dice of those.
+    ``classes`` may also be the share of each pixel every class fills, (N, L, H, W) floating point.
     """
+    if classes.is_floating_point():
+        return _share_loss(logits, classes.to(logits.dtype))
     is_known = classes >= 0
     has_sets = not bool(is_known.all())
     known = classes.clamp(min=0)
@@ -47,6 +50,21 @@ def segmentation_loss(logits: Tensor, classes: Tensor) -> Tensor:
     axes = (0, 2, 3)
     overlap = (probabilities * truth).sum(axes)
     total = probabilities.sum(axes) + truth.sum(axes)
+    dice = (2.0 * overlap + DICE_SMOOTHING) / (total + DICE_SMOOTHING)
+    return entropy + 1.0 - dice[1:].mean()
+
+
+def _share_loss(logits: Tensor, shares: Tensor) -> Tensor:
+    """Loss of shares; its Dice counts what prediction and truth have in common, so it is best where both are equal.
+
+    The usual product of the two would be larger still for a prediction that rounds every share (Wang et al., MICCAI
+    2023, "Dice semimetric losses").
+    """
+    entropy = -(shares * logits.log_softmax(dim=1)).sum(dim=1).mean()
+    probabilities = logits.softmax(dim=1)
+    axes = (0, 2, 3)
+    overlap = torch.minimum(probabilities, shares).sum(axes)
+    total = probabilities.sum(axes) + shares.sum(axes)
     dice = (2.0 * overlap + DICE_SMOOTHING) / (total + DICE_SMOOTHING)
     return entropy + 1.0 - dice[1:].mean()
 

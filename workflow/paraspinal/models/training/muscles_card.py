@@ -4,38 +4,49 @@ from __future__ import annotations
 
 from paraspinal.core.imaging.slice_grid import PIXEL_MM
 from paraspinal.models.card import Accuracy, ModelCard, card_labels
-from paraspinal.models.input.normalise import LOCAL_SIGMA_MM
+from paraspinal.models.input.muscle_input import MuscleInput
 from paraspinal.models.synthesis.ingredients import ALL_INGREDIENTS
 from paraspinal.models.synthesis.muscles.layout import MUSCLE_CLASSES
-from paraspinal.models.synthesis.muscles.task import ATLAS_FRAC
+from paraspinal.models.synthesis.muscles.task import ATLAS_FRAC, ONE_SLICE
 
 NAME, VERSION, LICENCE = "muscles", "0.2.0", "Apache-2.0"
+"""The model that is shipped."""
+
+TRAINED_VERSION = "0.3.0"
+"""What the recipe makes; shipped once its weights have passed their bars."""
 
 ATLAS_SOURCE = "MuscleMap abdomen_template_dseg (MIT): label map of one atlas, no image"
+OUTLINES_SOURCE = "3Shot-LPM-Seg (Apache-2.0): 826 outlines of multifidus and erector at L4/5, no image"
 PROCEDURAL_SOURCE = "procedural 3-D anatomy paraspinal.phantom (this project): no image"
 
 
-def muscles_card(with_atlas: bool, accuracy: tuple[Accuracy, ...] = (), code: str | None = None) -> ModelCard:
+def muscles_card(
+    with_atlas: bool,
+    accuracy: tuple[Accuracy, ...] = (),
+    code: str | None = None,
+    *,
+    with_outlines: bool = False,
+    shown: MuscleInput = ONE_SLICE,
+    version: str = VERSION,
+) -> ModelCard:
     """Compose the card.
 
-    ``with_atlas`` tells whether the atlas was among the training anatomy, ``code`` names the revision of
-    this project each phase of the training ran with.
+    ``with_atlas`` and ``with_outlines`` tell what was among the training anatomy, ``code`` names the revision of
+    this project each phase of the training ran with, ``shown`` what the network takes.
     """
-    sources = [ATLAS_SOURCE, PROCEDURAL_SOURCE] if with_atlas else [PROCEDURAL_SOURCE]
+    sources = [ATLAS_SOURCE] * with_atlas + [OUTLINES_SOURCE] * with_outlines + [PROCEDURAL_SOURCE]
+    slices = "each slice with its neighbours" if shown.has_neighbours else "slice by slice"
     return ModelCard(
         name=NAME,
-        version=VERSION,
+        version=version,
         task="muscles",
         licence=LICENCE,
-        summary="Eight paraspinal muscles in axial lumbar MR of any contrast; 2-D U-Net, slice by slice.",
+        summary="Eight paraspinal muscles in axial lumbar MR of any contrast; 2-D U-Net, " + slices + ".",
         input={
             "plane": "axial (within about 20 degrees)",
             "orientation": "rows to posterior, columns to the patient's left",
             "pixel_mm": PIXEL_MM,
-            "channels": [
-                "intensity over the 97th percentile of the foreground of the slice",
-                f"local z-score, Gaussian of {LOCAL_SIGMA_MM:g} mm",
-            ],
+            **shown.to_card(),
             "dixon_part": "water",
         },
         network={},

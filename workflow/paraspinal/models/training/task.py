@@ -8,7 +8,9 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float32]
 ClassArray = npt.NDArray[np.int64]
 
-Sample = tuple[FloatArray, ClassArray, FloatArray]
+ShareArray = npt.NDArray[np.float16]
+
+Sample = tuple[FloatArray, ClassArray | ShareArray, FloatArray]
 
 
 class Task(Protocol):
@@ -44,6 +46,7 @@ class Task(Protocol):
         Returns inputs (C, H, W) float32, classes (H, W) int64 with values in
         0..len(class_names)-1 and heatmaps (K, H, W) float32 in [0, 1] (K may be 0). H and W are
         the same for every sample of a task and divisible by 16. A class below zero stands for
-        several, see :func:`paraspinal.models.training.losses.any_of`.
+        several, see :func:`paraspinal.models.training.losses.any_of`. Instead of classes a task may
+        give the share of each pixel that every class fills, (L, H, W) float16.
         """
         ...

@@ -92,8 +92,11 @@ class AtlasBank:
         first, second = (int(np.clip(i + steps_up, 0, last)) for i in (cut.first, cut.second))
         other = mirror(self.distances_mm[second]) if cut.is_mirrored else self.distances_mm[second]
         blend = (1 - cut.weight) * self.distances_mm[first] + cut.weight * other
-        middle = float(cut.weight[len(cut.weight) // 2, 0])
-        return MuscleShape(blend.astype(np.float32), ((1 - middle) * first + middle * second) / last)
+        return MuscleShape(blend.astype(np.float32), _between(cut, first, second) / last)
+
+    def height(self, cut: AtlasCut) -> float:
+        """Height of a cut as a share of the atlas, 0 at its caudal end."""
+        return _between(cut, cut.first, cut.second) / (len(self.distances_mm) - 1)
 
     def sample(
         self, shape: MuscleShape, x_mm: npt.NDArray[np.float32], y_mm: npt.NDArray[np.float32]
@@ -103,6 +106,11 @@ class AtlasBank:
         columns = (x_mm - self.origin_mm[0]) / BANK_PIXEL_MM
         points = np.stack([rows, columns])
         return np.stack([ndimage.map_coordinates(d, points, order=1, mode="nearest") for d in shape.distances_mm])
+
+
+def _between(cut: AtlasCut, first: int, second: int) -> float:
+    middle = float(cut.weight[len(cut.weight) // 2, 0])
+    return (1 - middle) * first + middle * second
 
 
 def mirror(distances_mm: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -54,13 +54,14 @@ def draw_changes(rng: np.random.Generator, use: Ingredients = ALL_INGREDIENTS) -
 
 
 def change_muscles(fields_mm: Field, changes: MuscleChanges, y_mm: Field, height: float) -> Field:
-    """Apply ``changes`` to muscles and pairs given as distances (10, H, W); returns the muscles' distances (8, H, W).
+    """Apply ``changes`` to muscles and pairs given as distances (10, H, W); returns the same of that person.
 
     The pair keeps its shape but for the offsets of its two muscles, each near its own part of the outline; the border
     then parts it, so multifidus and erector neither overlap nor leave a gap, wherever the border lies.
     """
     offsets = changes.offsets_mm[:, None, None].astype(np.float32)
-    varied = fields_mm[:N_MUSCLES] + offsets
+    varied = fields_mm.copy()
+    varied[:N_MUSCLES] += offsets
     depth = np.clip(y_mm / DEPTH_MM, -1.5, 1.5)
     upper_shift = changes.upper_shift_mm * float(np.interp(height, UPPER_BEGINS, (0.0, 1.0)))
     for side, (m, e, pair) in enumerate(zip(MULTIFIDUS, ERECTOR, PAIR, strict=True)):
@@ -69,7 +70,7 @@ def change_muscles(fields_mm: Field, changes: MuscleChanges, y_mm: Field, height
         border = border_distance(fields_mm[m], fields_mm[e]) + move
         in_erector = np.clip(0.5 + border / OFFSET_BLEND_MM, 0.0, 1.0)
         outline = fields_mm[pair] + offsets[m] + in_erector * (offsets[e] - offsets[m])
-        varied[m], varied[e] = np.maximum(outline, border), np.maximum(outline, -border)
+        varied[m], varied[e], varied[pair] = np.maximum(outline, border), np.maximum(outline, -border), outline
     return varied
 
 

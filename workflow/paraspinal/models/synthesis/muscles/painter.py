@@ -6,15 +6,20 @@ multifidus. Every layer is a signed distance (negative inside) and a tissue; lat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from paraspinal.models.synthesis.contrast import Image, Paint, Values
 from paraspinal.models.synthesis.ingredients import ALL_INGREDIENTS, Ingredient, Ingredients
-from paraspinal.models.synthesis.muscles.layout import ERECTOR, MULTIFIDUS, N_MUSCLES, PSOAS, QUADRATUS
-from paraspinal.models.synthesis.muscles.septa import Sheet, inner_septa, not_muscle, septum
+from paraspinal.models.synthesis.muscles.deep_border import deep_layers, middle_fascia
+from paraspinal.models.synthesis.muscles.fat_layers import LayeredMuscles
+from paraspinal.models.synthesis.muscles.layout import ERECTOR, MULTIFIDUS, N_MUSCLES, PAIR, PSOAS, QUADRATUS
+from paraspinal.models.synthesis.muscles.septa import Sheet, inner_septa, septum
+from paraspinal.models.synthesis.muscles.shares import class_shares
 from paraspinal.models.synthesis.textures import streaks
 
 Field = npt.NDArray[np.float32]
@@ -25,19 +30,26 @@ FAT_SHARES = {MULTIFIDUS: 1.0, ERECTOR: 0.8, PSOAS: 0.35, QUADRATUS: 0.5}
 """Fat of a muscle relative to multifidus, in the mean."""
 BACK = [*MULTIFIDUS, *ERECTOR]
 ARM_FRAC = 0.12  # sides with an arm in view
+SHARED_STREAKS = 0.6  # of the variance of the fat inside a muscle, what slices of one person have in common
 
 
 @dataclass(frozen=True)
 class PaintedScene:
-    """Layers to be composited in order, the label of every pixel, and the fat inside the muscles."""
+    """Layers to be composited in order, the share of every pixel each class fills, and the fat inside the muscles."""
 
-    labels: npt.NDArray[np.int64]
+    shares: Field
     layers: list[tuple[Field, Paint, float]]  # opacity, tissue, gain
     fat_frac: Field
+    depth_mm: Field
+
+    @cached_property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """Class (H, W) that fills most of each pixel."""
+        return np.asarray(self.shares.argmax(axis=0))
 
     def render(self, values: Values) -> Image:
         """Composite the layers with one intensity per tissue."""
-        image = np.full(self.labels.shape, values[Paint.AIR], dtype=np.float32)
+        image = np.full(self.fat_frac.shape, values[Paint.AIR], dtype=np.float32)
         lean, fat = values[Paint.MUSCLE], values[Paint.SUBCUTANEOUS_FAT]
         muscle = lean + self.fat_frac * (fat - lean)
         for opacity, paint, gain in self.layers:
@@ -47,19 +59,26 @@ class PaintedScene:
 
 
 class Painter:
-    """Paints one slice around muscles given as signed distances (8, H, W)."""
+    """Paints one slice around muscles and pairs given as signed distances (10, H, W).
+
+    Everything random follows from ``seed``, part by part, so slices of one person at other heights look alike.
+    ``muscles`` are the muscles as they are outlined and what lies over them; by default as they are, and nothing.
+    """
 
     def __init__(
         self,
-        rng: np.random.Generator,
+        seed: int,
         x_mm: Field,
         y_mm: Field,
-        distances_mm: Field,
+        fields_mm: Field,
         height: float,
         use: Ingredients = ALL_INGREDIENTS,
+        muscles: LayeredMuscles | None = None,
     ) -> None:
-        self.rng, self.x, self.y, self.height, self.use = rng, x_mm, y_mm, height, use
-        self.muscles = distances_mm
+        self.seed, self.x, self.y, self.height, self.use = seed, x_mm, y_mm, height, use
+        self.fields, self.layered = fields_mm, muscles or LayeredMuscles(fields_mm, [])
+        self.muscles = distances_mm = fields_mm[:N_MUSCLES]
+        self.rng = rng = np.random.default_rng([seed, 0])
         self.layers: list[tuple[Field, Paint, float]] = []
         self.inside = distances_mm < 0
         psoas = self.inside[list(PSOAS)].any(axis=0)
@@ -80,23 +99,30 @@ class Painter:
 
     def paint(self) -> PaintedScene:
         """Paint everything and return the scene."""
-        self._body()
-        self._cavity()
-        self._organs()
-        if Ingredient.BYSTANDERS in self.use:
-            self._arms()
-            self._ribs()
-        self._back_compartment()
-        if self.height < 0.35 + self.rng.normal(0, 0.08):
-            self._pelvis()
-        self._spine()
-        fat_frac = self._muscles()
-        self._fascia()
-        labels = np.where(self.inside.any(axis=0), self.muscles.argmin(axis=0) + 1, 0)
-        if Ingredient.SEPTA in self.use:
-            for sheet in self._septa():
-                labels = np.where(not_muscle(sheet), 0, labels)
-        return PaintedScene(labels.astype(np.int64), self.layers, fat_frac)
+        has_pelvis = self.height < 0.35 + self.rng.normal(0, 0.08)
+        parts: list[tuple[Callable[[], None], bool]] = [
+            (self._body, True),
+            (self._cavity, True),
+            (self._organs, True),
+            (self._arms, Ingredient.BYSTANDERS in self.use),
+            (self._ribs, Ingredient.BYSTANDERS in self.use),
+            (self._back_compartment, True),
+            (self._pelvis, has_pelvis),
+            (self._spine, True),
+            (self._deep_border, Ingredient.DEEP_BORDER in self.use),
+            (self._muscles, True),
+            (self._fat_layers, True),
+            (self._fascia, True),
+            (self._septa, Ingredient.SEPTA in self.use),
+            (self._depth, True),
+        ]
+        self.parting: list[Sheet] = []
+        for number, (part, is_used) in enumerate(parts, start=1):
+            self.rng = np.random.default_rng([self.seed, number])
+            if is_used:
+                part()
+        shares = class_shares(self.layered.outlined_mm, self.parting)
+        return PaintedScene(shares, self.layers, self.fat_frac, self.depth_mm)
 
     def _add(
         self, distance: npt.NDArray[np.floating], paint: Paint, gain: float = 1.0, edge_mm: float = EDGE_MM
@@ -256,12 +282,11 @@ class Painter:
         self._add(bone + u(1.0, 2.0), Paint.MARROW, u(0.8, 1.2))
         self._posterior(y + u(8, 16), u(10, 15))
 
-    def _muscles(self) -> Field:
+    def _muscles(self) -> None:
         rng, u = self.rng, self.rng.uniform
         if Ingredient.SEPTA in self.use:
             # Outlines are drawn along the inner side of the fascia: on average the muscle reaches a little beyond.
-            both = np.minimum(self.muscles[list(MULTIFIDUS)], self.muscles[list(ERECTOR)])
-            shapes = np.concatenate([both, np.delete(self.muscles, BACK, axis=0)])
+            shapes = np.concatenate([self.fields[list(PAIR)], np.delete(self.muscles, BACK, axis=0)])
             gaps = u(-1.2, 0.8, len(shapes))
         else:
             gaps, shapes = u(-1.0, 1.6, N_MUSCLES), self.muscles
@@ -275,7 +300,8 @@ class Painter:
             level = u(0.4, 1.0)
         most = 0.97 if is_severe else 0.75
         fat = np.zeros_like(self.x)
-        noise = streaks(rng, self.x.shape)
+        own = streaks(np.random.default_rng([self.seed, _stream(self.height)]), self.x.shape)
+        noise = np.sqrt(SHARED_STREAKS) * streaks(rng, self.x.shape) + np.sqrt(1.0 - SHARED_STREAKS) * own
         # Fat collects deep and medially first, next to the bone.
         depth = np.clip((self.back_mm - self.y) / 40.0, 0, 1) - np.clip(np.abs(self.x) / 60.0, 0, 1)
         noise = noise + np.float32(u(0, 0.8)) * depth.astype(np.float32)
@@ -288,18 +314,34 @@ class Painter:
                     threshold = np.quantile(noise[inside], 1.0 - mine)
                     soft = np.clip((noise - threshold) / u(0.2, 0.8) + 0.5, 0, 1)
                     fat[inside] = (soft * u(0.5, 1.0))[inside]
-        return np.asarray(np.clip(fat + np.float32(u(0, 0.08)), 0, 1), dtype=np.float32)
+        self.fat_frac = np.clip(fat + np.float32(u(0, 0.08)), 0, 1).astype(np.float32)
 
-    def _septa(self) -> list[Sheet]:
-        """Paint the septum between multifidus and erector of each side and those inside them; return the former."""
-        parting = []
-        for multifidus, erector in zip(MULTIFIDUS, ERECTOR, strict=True):
-            pair = self.muscles[multifidus], self.muscles[erector]
-            for sheet in inner_septa(self.rng, *pair, self.y):
+    def _deep_border(self) -> None:
+        self.layers += deep_layers(self.rng, self.fields, self.x, self.y, EDGE_MM)
+
+    def _fat_layers(self) -> None:
+        """Fat and ligament over the muscles; a few fibres are left in the fat."""
+        rest = self.rng.uniform(0, 0.5) * np.clip(streaks(self.rng, self.x.shape) - 0.3, 0, 1)
+        for distance, paint, opacity in self.layered.layers:
+            share = np.clip(0.5 - distance / EDGE_MM, 0.0, 1.0) * np.clip(opacity - rest, 0.0, 1.0)
+            self.layers.append((share.astype(np.float32), paint, 1.0))
+
+    def _septa(self) -> None:
+        """Paint the septum between multifidus and erector of each side, those inside them, and that of quadratus."""
+        for side in (0, 1):
+            pair = self.muscles[MULTIFIDUS[side]], self.muscles[ERECTOR[side]]
+            sheets = inner_septa(self.rng, *pair, self.y)
+            self.parting.append(septum(self.rng, *pair, self.y))
+            if Ingredient.DEEP_BORDER in self.use:
+                sheets.append(middle_fascia(self.rng, self.fields, side))
+            for sheet in (*sheets, self.parting[-1]):
                 self.layers.append((sheet.opacity(EDGE_MM), sheet.paint, 1.0))
-            parting.append(septum(self.rng, *pair, self.y))
-            self.layers.append((parting[-1].opacity(EDGE_MM), parting[-1].paint, 1.0))
-        return parting
+
+    def _depth(self) -> None:
+        """Depth below the skin of the back, partly along the skin and partly below a flat coil."""
+        flat = self.centre_y + self.half_depth - self.y
+        share = self.rng.uniform()
+        self.depth_mm = np.maximum(share * -self.outline + (1 - share) * flat, 0.0).astype(np.float32)
 
     def _arms(self) -> None:
         """Arms beside the body, now and then: skin, fat, muscle and bone that are none of the trunk's."""
@@ -337,3 +379,8 @@ class Painter:
             sheet = np.abs(self.muscles[BACK].min(axis=0) - u(0.5, 2.0)) - u(0.2, 0.7)
             behind = self.front_mm + 12.0 - self.y
             self._add(np.maximum(sheet, behind), Paint.FASCIA)
+
+
+def _stream(height: float) -> int:
+    """Number of the random stream of what a slice at this height has of its own."""
+    return 1000 + round(1000 * (height + 1.0))

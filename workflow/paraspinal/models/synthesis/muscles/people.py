@@ -13,7 +13,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from paraspinal.core.imaging.slice_grid import PIXEL_MM
-from paraspinal.models.synthesis.augmentation import degrade, sample_geometry
+from paraspinal.models.synthesis.augmentation import SEEDS, apply_degradation, draw_degradation, sample_geometry
 from paraspinal.models.synthesis.contrast import sample_contrast
 from paraspinal.models.synthesis.muscles.atlas_bank import AtlasBank
 from paraspinal.models.synthesis.muscles.changes import change_muscles, draw_changes
@@ -47,15 +47,14 @@ def synthetic_person(atlas: AtlasBank, number: int, family: str | None = None) -
     geometry = sample_geometry(rng, SAMPLE_SHAPE, ATLAS_CENTRE_MM)
     changes = draw_changes(rng)
     contrast = sample_contrast(rng, family)
-    paint_seed, degrade_seed = (int(s) for s in rng.integers(2**62, size=2))
+    paint_seed, degradation = int(rng.integers(SEEDS)), draw_degradation(rng)
     images, classes = [], []
     for index in range(0, len(atlas.distances_mm), SLICE_STEP):
         shape = atlas.slice(index)
         distances = atlas.sample(shape, geometry.x_mm, geometry.y_mm)
         muscles = change_muscles(distances, changes, geometry.y_mm, shape.height_frac)
-        painter = Painter(np.random.default_rng(paint_seed), geometry.x_mm, geometry.y_mm, muscles, shape.height_frac)
-        scene = painter.paint()
-        image = degrade(np.random.default_rng(degrade_seed), contrast.render(scene))
+        scene = Painter(paint_seed, geometry.x_mm, geometry.y_mm, muscles, shape.height_frac).paint()
+        image = apply_degradation(degradation, contrast.render(scene), scene.depth_mm)
         images.append(np.hypot(image, rng.normal(0, NOISE_SD, image.shape)))
         classes.append(SWAP_SIDES[scene.labels] if geometry.is_mirrored else scene.labels)
     volume = sitk.GetImageFromArray(np.stack(images).astype(np.float32))

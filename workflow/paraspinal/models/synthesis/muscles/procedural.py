@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
+from paraspinal.core.imaging.slice_grid import PIXEL_MM
 from paraspinal.models.synthesis.augmentation import Geometry
-from paraspinal.models.synthesis.contrast import Image, Paint, Scene, ThickScene, Values
-from paraspinal.models.synthesis.muscles.layout import CLASS_OF_CODE
+from paraspinal.models.synthesis.contrast import Image, Paint, Values
+from paraspinal.models.synthesis.muscles.layout import CLASS_OF_CODE, MUSCLE_CLASSES
 from paraspinal.phantom.anatomy import Anatomy, Tissue, sample_parameters
 
 N_PEOPLE = 320
@@ -24,7 +26,9 @@ Z_RANGE_MM = (-165.0, 115.0)
 LUMBAR_FRAC = 0.7  # share of slices between S1 and L1
 LUMBAR_Z_MM = (-100.0, 78.0)
 TILT_SD_DEG = 8.0  # slices are seldom exactly perpendicular to the table
-THICK_REACH_MM = (2.5, 6.0)  # how far above and below a thick slice is sampled
+APART_MM = (3.0, 9.0)  # between a slice and its neighbours
+SHARE_BLUR_PX = 0.4  # about what averaging over a pixel does to an outline
+BACK_SMOOTHING_PX = 4.0  # of the line of the back
 PROCEDURAL_CENTRE_MM = (0.0, 18.0)  # of an average sample
 
 _PAINT_OF_TISSUE = {
@@ -67,6 +71,21 @@ class ProceduralScene:
     paints: npt.NDArray[np.uint8]
     fat_frac: npt.NDArray[np.float32]
 
+    @cached_property
+    def shares(self) -> Image:
+        """Shares (L, H, W): the classes, blurred as pixels that average over their area would."""
+        hard = (self.labels == np.arange(len(MUSCLE_CLASSES))[:, None, None]).astype(np.float32)
+        return np.asarray(ndimage.gaussian_filter(hard, (0, SHARE_BLUR_PX, SHARE_BLUR_PX)), dtype=np.float32)
+
+    @cached_property
+    def depth_mm(self) -> Image:
+        """Depth (H, W) below the skin of the back, column by column; a back out of view ends just below."""
+        body = self.paints != Paint.AIR
+        n = len(body)
+        last = np.where(body.any(axis=0), n - body[::-1].argmax(axis=0), n).astype(np.float32)
+        last = ndimage.gaussian_filter1d(last, BACK_SMOOTHING_PX, mode="nearest")
+        return np.asarray(np.maximum(PIXEL_MM * (last[None] - np.arange(n)[:, None]), 0.0), dtype=np.float32)
+
     def render(self, values: Values) -> Image:
         """Look every pixel's intensity up; muscle is mixed with fat."""
         image = values[self.paints]
@@ -74,23 +93,32 @@ class ProceduralScene:
         return image
 
 
-def procedural_scene(rng: np.random.Generator, geometry: Geometry, is_thick: bool = False) -> Scene:
-    """Cut one of ``N_PEOPLE`` at a random height and tilt along the in-plane coordinates of ``geometry``."""
-    person = _person(int(rng.integers(N_PEOPLE)))
+@dataclass(frozen=True)
+class ProceduralDraw:
+    """A slice of a procedural person: centre height, tilts (deg) about both axes, and how thick or apart slices are."""
+
+    person: int
+    z_mm: float
+    tilts_deg: tuple[float, float]
+    apart_mm: float
+
+
+def draw_procedural(rng: np.random.Generator) -> ProceduralDraw:
+    """Draw one of ``N_PEOPLE`` at a random height and tilt, with its neighbours."""
+    person = int(rng.integers(N_PEOPLE))
     heights = LUMBAR_Z_MM if rng.uniform() < LUMBAR_FRAC else Z_RANGE_MM
-    tilts = np.tan(np.deg2rad(rng.normal(0.0, TILT_SD_DEG, 2)))
-    z_mm = rng.uniform(*heights) + tilts[0] * geometry.y_mm + 0.4 * tilts[1] * geometry.x_mm
-    z_mm = z_mm.astype(np.float32)
-    if not is_thick:
-        return _cut(person, geometry, z_mm)
-    reach_mm = np.float32(rng.uniform(*THICK_REACH_MM))
-    return ThickScene(
-        _cut(person, geometry, z_mm), (_cut(person, geometry, z_mm - reach_mm), _cut(person, geometry, z_mm + reach_mm))
+    tilts = rng.normal(0.0, TILT_SD_DEG, 2)
+    return ProceduralDraw(
+        person, float(rng.uniform(*heights)), (float(tilts[0]), float(tilts[1])), float(rng.uniform(*APART_MM))
     )
 
 
-def _cut(person: Anatomy, geometry: Geometry, z_mm: npt.NDArray[np.float32]) -> ProceduralScene:
-    points = np.stack([geometry.x_mm, geometry.y_mm, z_mm], axis=-1)
+def procedural_scene(draw: ProceduralDraw, geometry: Geometry, step: int = 0) -> ProceduralScene:
+    """Cut the person along the in-plane coordinates of ``geometry``, ``step`` slices above the middle one."""
+    tilts = np.tan(np.deg2rad(draw.tilts_deg))
+    z_mm = draw.z_mm + step * draw.apart_mm + tilts[0] * geometry.y_mm + 0.4 * tilts[1] * geometry.x_mm
+    points = np.stack([geometry.x_mm, geometry.y_mm, z_mm.astype(np.float32)], axis=-1)
+    person = _person(draw.person)
     tissue, label = person.tissue_and_label(points)
     fat = person.fat_of(points, label).astype(np.float32)
     classes = CLASS_OF_CODE[label]

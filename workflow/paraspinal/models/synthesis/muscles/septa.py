@@ -58,9 +58,13 @@ def inner_septa(rng: np.random.Generator, multifidus_mm: Field, erector_mm: Fiel
     return sheets
 
 
-def not_muscle(sheet: Sheet) -> npt.NDArray[np.bool_]:
-    """Tell which pixels of a septum are too far from either muscle to be part of one."""
-    return sheet.within & (np.abs(sheet.distance_mm) < 0.5 * sheet.thickness_mm - RIM_MM)
+def not_muscle_share(sheet: Sheet, pixel_mm: float) -> Field:
+    """Share of each pixel (H, W) within a septum and too far from either muscle to be part of one."""
+    half = 0.5 * sheet.thickness_mm - RIM_MM
+    share = np.clip(0.5 - (np.abs(sheet.distance_mm) - half) / pixel_mm, 0.0, 1.0)
+    # Of a layer thinner than a pixel no more than its thickness.
+    share = np.minimum(share, np.clip(2.0 * half / pixel_mm, 0.0, 1.0))
+    return np.where(sheet.within, share, 0.0).astype(np.float32)
 
 
 def _border(multifidus_mm: Field, erector_mm: Field) -> tuple[Field, npt.NDArray[np.bool_]]:
