@@ -1,3 +1,3 @@
 """Synthetic axial slices with the eight muscles."""
 
-__all__ = ["atlas_bank", "layout", "task"]
+__all__ = ["atlas_bank", "layout", "outlines", "task"]
