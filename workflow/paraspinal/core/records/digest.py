@@ -146,8 +146,11 @@ def _collect(node: ast.AST, local: dict[str, Symbol], paths: list[tuple[list[str
         paths.append((path, False))
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         paths.append(([node.func.id], True))
-        for child in (*node.args, *node.keywords):
-            _collect(child, local, paths)
+        for place, child in enumerate((*node.args, *node.keywords)):
+            if node.func.id == "isinstance" and place == 1 and isinstance(child, ast.Name):
+                paths.append(([child.id], True))  # which members a class has is nothing to this
+            else:
+                _collect(child, local, paths)
     else:
         for name in node._fields:
             value = getattr(node, name, None)
