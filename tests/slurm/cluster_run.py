@@ -42,7 +42,7 @@ class Receipts(threading.Thread):
 
     def look(self) -> None:
         """Note receipts that are new, and those that changed."""
-        for path in self.folder.glob("*/sub-*.json"):
+        for path in self.folder.glob("*/sub-*.json.gz"):
             with suppress(FileNotFoundError):
                 written = path.stat().st_mtime_ns
                 if self.first.setdefault(path, written) != written:

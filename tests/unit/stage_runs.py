@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from paraspinal.cohort.running.plan import sources, stage
+from paraspinal.cohort.running.plan import before, sources, stage
 from paraspinal.core.records.registry import shard_path
 from paraspinal.core.records.seals import write_seal
 from paraspinal.core.records.shards import Tally, run_shard
@@ -15,7 +15,7 @@ from paraspinal.core.settings import Settings
 
 
 def run_stage(found: Stage, settings: Settings, shard: int = 1) -> Tally:
-    return run_shard(found, sources(found.name), settings.out_path, settings, shard)
+    return run_shard(found, sources(found.name), settings.out_path, settings, shard, before=before(found.name))
 
 
 def rows_after(name: str, settings: Settings, shard: int = 1) -> list[Row]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from paraspinal.core import files
-from paraspinal.core.files import TEMPORARY_PREFIX, atomic_path, sweep_temporaries, write_text
+from paraspinal.core.files import TEMPORARY_PREFIX, atomic_path, sweep_temporaries, write_text, write_text_if_changed
 
 WRITER = """
 import sys, time
@@ -124,3 +124,13 @@ def test_what_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None
         raise ZeroDivisionError
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
     assert (tmp_path / "x").read_text() == "old"
+
+
+def test_a_file_that_is_no_text_any_more_is_written_anew(tmp_path: Path) -> None:
+    """One flipped bit is enough; nothing could ever be written over it otherwise."""
+    path = tmp_path / "seal"
+    assert write_text_if_changed(path, "said\n")
+    assert not write_text_if_changed(path, "said\n")
+    path.write_bytes(b"sa\xe9d\n")
+    assert write_text_if_changed(path, "said\n")
+    assert path.read_bytes() == b"said\n"

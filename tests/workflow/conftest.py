@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,8 +13,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
+from paraspinal.cohort.running.jobs import run_job
+from paraspinal.cohort.running.plan import SHARD_STAGES
+from paraspinal.cohort.running.runs import RUN_CONFIG, private_run_file, settings_of
+from paraspinal.cohort.running.staleness import due
 from paraspinal.core.paths import PROJECT
+from paraspinal.core.records.registry import Registry
 from paraspinal.phantom.cohort import PLANS, Plan, write_visit
 from paraspinal.phantom.contrast import Weighting
 
@@ -125,6 +132,31 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Study:
 def study(finished: Study, tmp_path: Path) -> Study:
     """A finished study of one's own."""
     return finished.clone(tmp_path)
+
+
+@pytest.fixture
+def results(study: Study) -> Path:
+    """Results of a study of one's own, as jobs in this process find them."""
+    config = study.results / RUN_CONFIG
+    told = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump(told | {"private_dir": str(study.root / "private"), "out": str(study.results)}))
+    nothing = {"ingest": {}, "levels": {}, "train": {}}
+    record = private_run_file(study.root / "private", study.results, ".json")
+    record.write_text(json.dumps({"input": str(study.dicom), **nothing}))
+    return study.results
+
+
+def run_what_is_due(results: Path) -> None:
+    """What `paraspinal run` does, in one process: of each shard the stages from the first that is due."""
+    what = due(results, settings_of(results))
+    for shard in Registry.read(results).shard_numbers:
+        first = next((n for n, name in enumerate(SHARD_STAGES) if shard in what.shards[name]), len(SHARD_STAGES))
+        for name in SHARD_STAGES[first:]:
+            run_job(name, results, shard)
+    if what.tables:
+        run_job("aggregate", results, None)
+    if what.report:
+        run_job("report", results, None)
 
 
 def assert_same_content(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) -> None:

@@ -70,7 +70,7 @@ def killed(made: CanaryStudy) -> list[Hit]:
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 300
-    while not list((study.results / "receipts" / "segment").glob("sub-*.json")):
+    while not list((study.results / "receipts" / "segment").glob("sub-*.json.gz")):
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.02)

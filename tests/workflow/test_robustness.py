@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import pty
@@ -15,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,7 +82,7 @@ def job(study: Study, stage: str, shard: int) -> tuple[int, int]:
 
 
 def receipts(study: Study) -> list[Receipt]:
-    found = [Receipt.read(path) for path in (study.results / "receipts").rglob("sub-*.json")]
+    found = [Receipt.read(path) for path in (study.results / "receipts").rglob("sub-*.json.gz")]
     assert all(found)
     return [receipt for receipt in found if receipt]
 
@@ -137,24 +139,31 @@ def test_a_wrong_clock_computes_nothing_again(study: Study, days: int) -> None:
 
 
 def test_damaged_and_missing_receipts_cost_their_own_units_only(finished: Study, study: Study) -> None:
-    paths = sorted((study.results / "receipts" / "measure").glob("sub-*.json"))
+    paths = sorted((study.results / "receipts" / "measure").glob("sub-*.json.gz"))
     assert len(paths) == 6
     shard = [path for path in paths if job_of(study, path) == 1]
-    whole = shard[0].read_text()
-    shard[0].write_text(whole[: len(whole) // 2])
+    whole = shard[0].read_bytes()
+    shard[0].write_bytes(whole[: len(whole) // 2])
     shard[1].unlink()
-    altered = json.loads(shard[2].read_text())
-    altered["activity_id"] = "0" * 24
-    shard[2].write_text(json.dumps(altered))
+    alter(shard[2], activity_id="0" * 24)
     assert job(study, "measure", 1) == (3, 1)
     assert job(study, "measure", 1) == (0, 4)
-    receipt = next(path for path in (study.results / "receipts" / "quality").glob("sub-*.json"))
-    wrong = json.loads(receipt.read_text())
-    wrong["outputs"] = dict.fromkeys(wrong["outputs"], "0" * 64)
-    receipt.write_text(json.dumps(wrong))
+    receipt = next(path for path in (study.results / "receipts" / "quality").glob("sub-*.json.gz"))
+    outputs = said(receipt)["outputs"]
+    assert outputs
+    alter(receipt, outputs=[{**artifact, "sha256": "0" * 64} for artifact in outputs])
     assert sum(job(study, "quality", shard)[0] for shard in (1, 2)) == 1
     study.run()
     assert_same_content(finished.content(), study.content())
+
+
+def said(receipt: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(gzip.decompress(receipt.read_bytes()))
+    return found
+
+
+def alter(receipt: Path, **over: Any) -> None:
+    receipt.write_bytes(gzip.compress(json.dumps(said(receipt) | over).encode()))
 
 
 def job_of(study: Study, receipt: Path) -> int:

@@ -68,8 +68,10 @@ def test_touching_files_does_nothing(study: Study) -> None:
 
 def test_editing_the_measure_stage_measures_again_and_no_more(study: Study) -> None:
     before = study.content()
-    source = study.project / "workflow" / "paraspinal" / "stages" / "measure" / "__init__.py"
-    source.write_text(source.read_text() + "\n\nEDITED = True\n")
+    source = study.project / "workflow" / "paraspinal" / "stages" / "measure" / "stage.py"
+    text = source.read_text()
+    assert "return dict(row)" in text
+    source.write_text(text.replace("return dict(row)", "return {**row}"))
     study.run()
     assert study.executed() == ["aggregate", "measure", "quality", "report"]
     assert study.computed("measure") == {"shard-00001": (4, 0), "shard-00002": (2, 0)}
@@ -81,9 +83,9 @@ def without_activity(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]
     return {name: table.drop(columns=["activity_id"], errors="ignore") for name, table in tables.items()}
 
 
-def test_comments_and_docstrings_change_nothing(study: Study) -> None:
-    source = study.project / "workflow" / "paraspinal" / "stages" / "measure" / "__init__.py"
-    source.write_text(source.read_text().replace('"""Measure:', '"""We measure:', 1) + "\n# a remark\n")
+def test_comments_docstrings_and_what_no_stage_calls_change_nothing(study: Study) -> None:
+    source = study.project / "workflow" / "paraspinal" / "stages" / "measure" / "stage.py"
+    source.write_text(source.read_text().replace('"""', '"""We measure: ', 1) + "\n# a remark\n\n\nEDITED = True\n")
     study.run()
     assert study.executed() == []
 
@@ -130,13 +132,13 @@ def test_killed_in_the_middle_of_a_shard_it_resumes_and_ends_the_same(finished: 
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 300
-    while not list(receipts.glob("sub-*.json")):
+    while not list(receipts.glob("sub-*.json.gz")):
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    kept = {path: path.stat().st_mtime_ns for path in receipts.glob("sub-*.json")}
+    kept = {path: path.stat().st_mtime_ns for path in receipts.glob("sub-*.json.gz")}
     assert 0 < len(kept) < 6
     assert not (study.results / "tables" / "metrics.parquet").exists()
     study.run()

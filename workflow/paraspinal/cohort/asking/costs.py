@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from paraspinal.cohort.running.plan import SHARD_STAGES, stage
+from paraspinal.core.errors import DamagedError
 from paraspinal.core.paths import PROJECT
-from paraspinal.core.records.receipts import units_path
+from paraspinal.core.records.receipts import UNITS, units_path
 from paraspinal.core.records.registry import Registry
 from paraspinal.core.records.stage import session_of
 
@@ -50,9 +51,8 @@ def seconds_per_session(results: Path) -> dict[str, float]:
 def _cost(results: Path, name: str, shards: list[int]) -> Cost:
     seconds, n_units, n_sessions = 0.0, 0, 0
     for path in (units_path(results, name, shard) for shard in shards):
-        if path.exists():
-            with pq.ParquetFile(path) as file:
-                found = file.read(["unit", "wall_seconds"], use_threads=False)
+        with suppress(FileNotFoundError, DamagedError):
+            found = UNITS.read_arrow(path, ["unit", "wall_seconds"])
             seconds += pc.sum(found["wall_seconds"]).as_py() or 0.0
             n_units += len(found)
             n_sessions += len({session_of(unit) for unit in found["unit"].to_pylist()})

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from paraspinal.cohort.running.plan import SHARD_STAGES
@@ -112,7 +113,10 @@ class Watched:
         if self._seen.get(path, (None, None))[0] != mark:
             note = read_progress(note_path(self.results, stage, shard))
             is_told = note and note.table == mark and note.sessions is not None
-            self._seen[path] = (mark, note if note and is_told else _counted(self.results, stage, shard))
+            try:
+                self._seen[path] = (mark, note if note and is_told else _counted(self.results, stage, shard))
+            except (OSError, pa.ArrowException):  # damaged: the next run makes it anew
+                return None
         return self._seen[path][1]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from paraspinal.cohort.running.plan import SHARD_STAGES, sources, stage, stage_params
+from paraspinal.cohort.running.plan import SHARD_STAGES, before, sources, stage, stage_params
 from paraspinal.cohort.running.runs import remember_key, settings_of
 from paraspinal.cohort.running.staleness import REPORT, TABLES, reads_of, require_current
 from paraspinal.core.errors import ConfigError
@@ -25,8 +25,12 @@ def run_job(name: str, results: Path, shard: int | None, workers: int = 1) -> st
     if name in SHARD_STAGES:
         if shard is None:
             raise ConfigError(f"stage {name} works on a shard", hint="pass --shard")
-        found = stage(name)
-        tally = run_shard(found, sources(name), results, settings, shard, version=version(), workers=workers)
+        tally = run_shard(
+            *(stage(name), sources(name), results, settings, shard),
+            before=before(name),
+            version=version(),
+            workers=workers,
+        )
         return f"{name} shard {shard}: {tally.computed} computed, {tally.reused} reused, items {dict(tally.items)}"
     if name == "ingest":
         from paraspinal.stages.ingest import ingest

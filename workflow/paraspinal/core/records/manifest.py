@@ -41,7 +41,7 @@ def write_manifest(
     files = {name: {"sha256": sha256_file(folder / name), "rows": n} for name, n in sorted(rows.items())}
     finished = datetime.now(UTC).isoformat(timespec="seconds")
     found = Manifest(files, recipe, reads_sha256, environment, finished)
-    write_json(folder / MANIFEST, asdict(found) | {"manifest_sha256": found.sha256})
+    write_json(folder / MANIFEST, asdict(found) | {"manifest_sha256": sha256_json(asdict(found))})
     return found
 
 
@@ -50,10 +50,10 @@ def read_manifest(folder: Path) -> Manifest | None:
     try:
         said = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         sha256 = said.pop("manifest_sha256")
-        found = Manifest(**said)
+        found = Manifest(**said) if sha256_json(said) == sha256 else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    return found if found.sha256 == sha256 else None
+    return found
 
 
 def misfits(folder: Path, manifest: Manifest) -> list[str]:

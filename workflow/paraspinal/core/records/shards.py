@@ -78,19 +78,21 @@ def run_shard(
     settings: Settings,
     shard: int,
     *,
+    before: Sequence[str] = (),
     version: str = "",
     workers: int = 1,
 ) -> Tally:
     """Bring one shard of one stage up to date and write its table, ``workers`` units side by side if it may be so.
 
-    Reads the shard tables of ``sources``; reuses every unit whose receipt still holds, does the others, and writes its
-    own table, units and seal at the end. Killed at any point it resumes with the next unit. A job that outlived a
-    killed run is waited for, so that two never work on one shard. ``version`` is that of this package, for the
-    receipts. Raises DamagedError where a table it reads is not as it was written.
+    Reads the shard tables of ``sources`` and the artifacts of the stages ``before``; reuses every unit whose receipt
+    still holds, does the others, and writes its own table, units and seal at the end. Killed at any point it resumes
+    with the next unit. A job that outlived a killed run is waited for, so that two never work on one shard.
+    ``version`` is that of this package, for the receipts. Raises DamagedError where a table or an artifact it reads is
+    not as it was written.
     """
     with running_job(results, stage.name, shard):
         environment = record_environment(results, version, stage.device(settings))
-        earlier = artifacts_before(results, sources, shard)
+        earlier = artifacts_of_stages(results, before, shard)
         recipe = stage.recipe(settings)
         return _run_shard(_Job(stage, recipe, results, settings, shard, environment, earlier, {}), sources, workers)
 
@@ -100,9 +102,9 @@ def tables_digest(results: Path, sources: Sequence[Source], shard: int) -> str:
     return sha256_json([sorted(read_seal(results, source.stage, shard).items()) for source in sources])
 
 
-def artifacts_before(results: Path, sources: Sequence[Source], shard: int) -> dict[str, str]:
-    """What earlier stages wrote for a shard: sha256 by path."""
-    paths = [path for source in sources if (path := units_path(results, source.stage, shard)).exists()]
+def artifacts_of_stages(results: Path, stages: Sequence[str], shard: int) -> dict[str, str]:
+    """What some stages wrote for a shard: sha256 by path."""
+    paths = [path for stage in stages if (path := units_path(results, stage, shard)).exists()]
     units = [unit for path in paths for unit in UNITS.read(path)]
     return {artifact.path: artifact.sha256 for unit in units for artifact in artifacts_of(unit)}
 
