@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from paraspinal.cohort.asking.rerun_estimate import forecast
 from paraspinal.cohort.running.jobs import run_job
 from paraspinal.cohort.running.plan import SHARD_STAGES
 from paraspinal.cohort.running.runs import settings_of
+from paraspinal.cohort.running.staleness import due, set_times_right
 from paraspinal.core.records.registry import shard_path
 from paraspinal.core.records.schemas import SESSION_STACKS
 from paraspinal.core.records.seals import write_seal
@@ -49,3 +52,12 @@ def test_an_update_computes_again_what_the_package_computes(
     found = {found.stage: found for found in forecast(results, settings)}
     assert {name for name in SHARD_STAGES if found[name].compute} == stale
     assert {name: found[name].compute for name in stale} == dict.fromkeys(stale, 6)
+
+
+def test_no_table_is_of_a_time_to_come(results: Path) -> None:
+    """The engine takes what is made of one now for the work of a wrong clock, and stops."""
+    tables = sorted((results / "shards").rglob("*.parquet"))
+    for days, path in enumerate(tables):
+        os.utime(path, (time.time() + (10 - days) * 86_400,) * 2)
+    set_times_right(results, due(results, settings_of(results)))
+    assert max(path.stat().st_mtime for path in tables) <= time.time()
