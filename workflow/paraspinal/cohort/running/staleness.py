@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from paraspinal.core.settings import Settings
 
 OF_EARLIER_VERSIONS = ("receipts/*/sub-*.json", "shards/*.software.json", "shards/*/*.software.json")
 TABLES, REPORT = "tables", "report"
+BENCHMARKS = "benchmarks"
+"""What jobs took; to the engine a result is as old as this file of its job."""
 AGGREGATE = "aggregate"
 MISSING = "not there yet"
 EARLIER = "the shards have changed since"
@@ -146,25 +148,23 @@ def set_times_right(results: Path, what: Due) -> None:
             path = shard_path(results, name, shard)
             if shard in what.shards.get(name, {}):
                 break
-            _be_newer(path, newest)
+            _be_newer([path, results / BENCHMARKS / name / f"{path.stem}.tsv"], newest)
     if what.tables is None:
-        newest = max((_time_ns(p) for p in (results / "shards").glob("*/*.parquet")), default=0)
-        newest = max([newest, *(_time_ns(p) for p in (results / "shards").glob("*.parquet"))])
-        for path in (results / TABLES).iterdir():
-            _be_newer(path, newest)
+        newest = max((_time_ns(path) for path in (results / "shards").rglob("*.parquet")), default=0)
+        _be_newer([*(results / TABLES).iterdir(), results / BENCHMARKS / f"{AGGREGATE}.tsv"], newest)
         if what.report is None:
             newest = max(_time_ns(path) for path in (results / TABLES).iterdir())
-            for path in (results / REPORT).iterdir():
-                _be_newer(path, newest)
+            _be_newer([*(results / REPORT).iterdir(), results / BENCHMARKS / f"{REPORT}.tsv"], newest)
 
 
 def _time_ns(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
-def _be_newer(path: Path, than_ns: int) -> None:
-    if path.exists() and path.stat().st_mtime_ns < than_ns:
-        os.utime(path, ns=(than_ns, than_ns))
+def _be_newer(paths: Iterable[Path], than_ns: int) -> None:
+    for path in paths:
+        if path.exists() and _time_ns(path) < than_ns:
+            os.utime(path, ns=(than_ns, than_ns))
 
 
 def _changed(was: dict[str, Any], now: dict[str, Any]) -> str:
