@@ -151,7 +151,11 @@ def test_every_stage_finds_its_imports_in_its_environment() -> None:
     for stage, env in rules.items():
         home = PACKAGE / "cohort" / "tables" / "aggregate.py" if stage == "aggregate" else PACKAGE / "stages" / stage
         starts = [home] if home.suffix else sorted(home.rglob("*.py")) or [home.with_suffix(".py")]
+        if stage == "aggregate":  # it asks every stage whether its tables are what this run would make
+            starts += [PACKAGE / "stages" / name / "stage.py" for name in SHARD_STAGES]
         missing = _distributions(_reached(starts)) - set(_conda(PROJECT / env))
+        if stage == "aggregate":  # what only the work itself needs, and is taken to be what it was where it is absent
+            missing -= {"dcm2niix", "torch", "monai", "safetensors"}
         assert missing == set(), f"{stage} in {env}"
 
 

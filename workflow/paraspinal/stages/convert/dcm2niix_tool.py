@@ -24,6 +24,7 @@ import SimpleITK as sitk
 
 from paraspinal.core.errors import INPUT_HINT, DataError, InputError, MachineError, raise_machine_trouble
 from paraspinal.core.imaging.images import as_volume
+from paraspinal.core.records.stage import versions
 from paraspinal.core.vocab import Reason
 
 TIMEOUT_S = 900
@@ -78,8 +79,12 @@ def _tool() -> tuple[str, str]:
 
 
 def tool_versions() -> dict[str, str]:
-    """Versions of what makes the image."""
-    return {"dcm2niix": _tool()[1], "SimpleITK": version("SimpleITK"), "pydicom": version("pydicom")}
+    """Versions of what makes the image; empty for what is not here, as where no image is ever made."""
+    try:
+        found = _tool()[1]
+    except InputError:
+        found = ""
+    return {"dcm2niix": found, **versions("SimpleITK", "pydicom")}
 
 
 def run_dcm2niix(paths: list[str], folder: Path) -> tuple[sitk.Image, dict[str, Any]]:
