@@ -238,8 +238,8 @@ def test_nothing_else_was_written(done: Done) -> None:
     for row in done.shard_tables("convert"):
         if row["image_path"]:
             named |= {str(row["image_path"]), str(row["image_path"]).replace(".nii.gz", ".json")}
-    for row in done.shard_tables("quality"):
-        named |= {str(row[column]) for column in ("dseg_path", "probseg_path", "overlay_path") if row[column]}
+    for row in (row for stage in ("segment", "levels", "quality") for row in done.shard_tables(stage)):
+        named |= {str(row[column]) for column in ("dseg_path", "probseg_path", "overlay_path") if row.get(column)}
     results = done.study.results
     images = {str(path.relative_to(results)) for path in (results / "images").rglob("*") if path.is_file()}
     assert images == named
