@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from paraspinal.core.errors import MachineError
 from paraspinal.core.records.registry import Registry, shard_path
 from paraspinal.core.vocab import Reason, Status
 from paraspinal.stages.convert.sources import read_index
@@ -365,7 +366,7 @@ def test_trouble_of_the_machine_leaves_nothing_half_done(alone: Study, tmp_path:
     else:
         limits["preexec_fn"] = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL_FILE, SMALL_FILE))
     done = failing(study, **limits)
-    assert done.returncode == 9, done.stderr
+    assert done.returncode == MachineError.exit_code, done.stderr
     assert done.stderr.count("\n") == 1
     assert not (study.results / "tables").exists()
     statuses = [
