@@ -45,7 +45,7 @@ COVERED_BY: dict[str, tuple[str, ...]] = {
         f"{HERE}nothing_else_was_written",
     ),
     "cervical spine, knee, scoliosis, transitional vertebra, metal, cropped field of view": (
-        *EVERYBODY, "unit/test_models_spine_levels.py::test_a_second_possible_junction_raises_the_suspicion",
+        *EVERYBODY, "unit/test_vertebrae_numbering.py::test_a_second_possible_junction_raises_the_suspicion",
         "unit/test_quality_stage.py::test_suspected_transitional_vertebra_is_amber",
     ),
     "canary PHI in every text element, nested sequences, private tags, paths": (
