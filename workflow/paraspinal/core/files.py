@@ -25,6 +25,14 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def has_sha256(path: Path, sha256: str) -> bool:
+    """Whether a file can be read and has this sha256."""
+    try:
+        return sha256_file(path) == sha256
+    except OSError:
+        return False
+
+
 def sha256_json(value: Any) -> str:
     """Hash a JSON-able value by its canonical text (sorted keys, no white space)."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from paraspinal.core.errors import DamagedError
-from paraspinal.core.files import sha256_file, sha256_json, write_json
+from paraspinal.core.files import has_sha256, sha256_file, sha256_json, write_json
 
 MANIFEST = "manifest.json"
 
@@ -58,14 +58,7 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 def misfits(folder: Path, manifest: Manifest) -> list[str]:
     """Name the files that are gone or not as the manifest says."""
-    return [name for name, said in manifest.files.items() if not _is(folder / name, said["sha256"])]
-
-
-def _is(path: Path, sha256: str) -> bool:
-    try:
-        return sha256_file(path) == sha256
-    except OSError:
-        return False
+    return [name for name, said in manifest.files.items() if not has_sha256(folder / name, said["sha256"])]
 
 
 def require_sound(folder: Path) -> Manifest:

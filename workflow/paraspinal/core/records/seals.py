@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from paraspinal.core.files import sha256_file, write_text_if_changed
+from paraspinal.core.files import has_sha256, sha256_file, write_text_if_changed
 from paraspinal.core.records.registry import shard_name
 
 COHORT = 0
@@ -40,11 +40,4 @@ def read_seal(results: Path, stage: str, shard: int) -> dict[str, str]:
 def is_sealed(results: Path, stage: str, shard: int) -> bool:
     """Whether every file under the seal is there and is what the seal says."""
     sealed = read_seal(results, stage, shard)
-    return bool(sealed) and all(_is(results / path, sha256) for path, sha256 in sealed.items())
-
-
-def _is(path: Path, sha256: str) -> bool:
-    try:
-        return sha256_file(path) == sha256
-    except OSError:
-        return False
+    return bool(sealed) and all(has_sha256(results / path, sha256) for path, sha256 in sealed.items())
